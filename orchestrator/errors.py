@@ -1,0 +1,98 @@
+"""Every error of previewd, sorted by who acts next.
+
+PreviewdError
+├── AuthorError            the pull request's author: shown in full on the pull request
+│   ├── ComposeError       … at a line of the Compose file
+│   ├── BuildError         … the image does not build
+│   ├── LaunchError        … a container does not start, or dies
+│   └── ProbeError         … the application does not answer as it should
+├── OperatorError          whoever runs previewd: one line on the pull request, all of it in the dashboard
+│   └── ConfigurationError … a setting is missing or wrong
+├── TemporaryError         nobody yet: tried again
+│   └── ForgeUnavailable   … GitHub does not answer, or asks us to wait
+├── Superseded             not an error: a newer push, a close or another verdict ended this run
+└── LeaseLost              not an error: another worker owns this preview now
+"""
+
+from dataclasses import dataclass
+
+
+class PreviewdError(Exception):
+    """What went wrong, and what to do about it (`remedy`, empty when there is nothing to do)."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class AuthorError(PreviewdError):
+    """The commit is at fault. `log_tail` holds the last lines that the failing part printed, oldest first."""
+
+    def __init__(self, message: str, remedy: str = "", log_tail: tuple[str, ...] = ()) -> None:
+        super().__init__(message, remedy)
+        self.log_tail = log_tail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where in the repository something stands. Lines and columns count from 1; 0 means unknown."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+    path: str = ""
+    """The way to the value, as in `services.api.ports[0]`."""
+
+    def __str__(self) -> str:
+        position = "".join(f":{part}" for part in (self.line, self.column) if part)
+        return f"{self.file}{position}" + (f" {self.path}" if self.path else "")
+
+
+class ComposeError(AuthorError):
+    """The Compose file cannot be read, or asks for something that previewd does not give."""
+
+    def __init__(self, place: Place, message: str, remedy: str = "") -> None:
+        super().__init__(f"{place}: {message}", remedy)
+        self.place = place
+        self.what = message
+
+
+class BuildError(AuthorError):
+    """The image does not build."""
+
+
+class LaunchError(AuthorError):
+    """A container of the stack did not start, did not become healthy, or exited."""
+
+
+class ProbeError(AuthorError):
+    """The application did not answer its health path through the proxy."""
+
+
+class OperatorError(PreviewdError):
+    """The machine or its settings are at fault."""
+
+
+class ConfigurationError(OperatorError):
+    """A setting is missing or wrong."""
+
+
+class TemporaryError(PreviewdError):
+    """Nobody has to act: the same attempt may succeed later."""
+
+
+class ForgeUnavailable(TemporaryError):
+    """The forge did not answer, or asked us to wait. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float = 5.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Superseded(PreviewdError):
+    """A newer push, a close, or another verdict made this run pointless."""
+
+
+class LeaseLost(PreviewdError):
+    """Another worker holds this preview's lease: nothing that we do may take effect any more."""
