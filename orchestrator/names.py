@@ -1,0 +1,112 @@
+"""The name of everything that a preview owns in the world. Pure, total, and the only place where names are made.
+
+Names come from numbers only, never from what a pull request's author may choose, and from nothing that a step
+found out: a run that was killed finds what it made by asking for the same name again.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from orchestrator.preview import PreviewId
+
+LABEL_PREFIX = "dev.previewd."
+INSTANCE_LABEL = LABEL_PREFIX + "instance"
+REPOSITORY_LABEL = LABEL_PREFIX + "repository"
+PULL_LABEL = LABEL_PREFIX + "pull"
+COMMIT_LABEL = LABEL_PREFIX + "commit"
+GENERATION_LABEL = LABEL_PREFIX + "generation"
+SERVICE_LABEL = LABEL_PREFIX + "service"
+CONFIG_LABEL = LABEL_PREFIX + "config"
+
+INSTANCE_PATTERN = r"[a-z][a-z0-9]{0,15}"
+"""Short and plain enough to start a container's, an image's and a database's name."""
+
+DNS_LABEL_LENGTH = 63
+"""Octets of one label of a host name (RFC 1035, section 2.3.4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The names of one preview of one instance of previewd."""
+
+    instance: str
+    preview: PreviewId
+
+    @property
+    def project(self) -> str:
+        """The Compose project: what `docker compose -p` takes."""
+        return f"{self.instance}-{self.preview.repository}-{self.preview.number}"
+
+    @property
+    def database(self) -> str:
+        """The database, and the role that alone may connect to it."""
+        return f"{self.instance}_{self.preview.repository}_{self.preview.number}"
+
+    def network(self, network: str = "default") -> str:
+        return f"{self.project}_{network}"
+
+    def volume(self, volume: str) -> str:
+        return f"{self.project}_{volume}"
+
+    def container(self, service: str, config: str) -> str:
+        """The configuration's hash is part of the name: a changed service starts beside the one that it replaces."""
+        return f"{self.project}-{service}-{config}"
+
+    def image(self, service: str, commit: str) -> str:
+        return f"{self.instance}/{self.preview}-{slug(service)}:{commit[:12]}"
+
+    def labels(self) -> dict[str, str]:
+        """What marks a thing as this preview's, whatever commit it came from."""
+        return instance_labels(self.instance) | {
+            REPOSITORY_LABEL: str(self.preview.repository),
+            PULL_LABEL: str(self.preview.number),
+        }
+
+    def commit_labels(self, commit: str, generation: int) -> dict[str, str]:
+        return self.labels() | {COMMIT_LABEL: commit, GENERATION_LABEL: str(generation)}
+
+    def compose_labels(self, service: str, number: int = 1) -> dict[str, str]:
+        """Compose's own labels, so that `docker compose -p PROJECT ps` and `logs` work on a preview."""
+        return {
+            "com.docker.compose.project": self.project,
+            "com.docker.compose.service": service,
+            "com.docker.compose.container-number": str(number),
+            "com.docker.compose.oneoff": "False",
+        }
+
+
+def instance_labels(instance: str) -> dict[str, str]:
+    return {INSTANCE_LABEL: instance}
+
+
+def preview_of(labels: dict[str, str]) -> PreviewId | None:
+    """Read back whose a labelled thing is; None when the labels do not say."""
+    try:
+        return PreviewId(int(labels[REPOSITORY_LABEL]), int(labels[PULL_LABEL]))
+    except (KeyError, ValueError):
+        return None
+
+
+def preview_of_database(instance: str, database: str) -> PreviewId | None:
+    """Read back whose a database or role is; None when it is not one of this instance's."""
+    match = re.fullmatch(rf"{re.escape(instance)}_(\d+)_(\d+)", database)
+    return PreviewId(int(match[1]), int(match[2])) if match else None
+
+
+def host_name(template: str, domain: str, repository: str, number: int, suffix: str = "") -> str:
+    """The public host of a preview. `suffix` sets apart two repositories of one name in different organisations.
+
+    A label that would be longer than DNS allows is cut and made unique again by a hash of the whole.
+    """
+    name = slug(repository.rpartition("/")[2]) + (f"-{suffix}" if suffix else "")
+    label, _, rest = template.format(number=number, repo=name, domain=domain).lower().partition(".")
+    if len(label) > DNS_LABEL_LENGTH:
+        mark = hashlib.sha256(label.encode()).hexdigest()[:8]
+        label = f"{label[: DNS_LABEL_LENGTH - 9].rstrip('-')}-{mark}"
+    return f"{label}.{rest}"
+
+
+def slug(text: str) -> str:
+    """Lower-case letters, digits and single hyphens, as a host name's label and an image's name both allow."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"

@@ -1,0 +1,183 @@
+"""What the worker needs of the outside world. A Protocol stands here only where a real thing and a fake both exist.
+
+Every method may raise TemporaryError when the other side does not answer, and OperatorError when it refuses us.
+Methods called `ensure_*` may be called again at any time; `remove_*` of what is not there does nothing.
+"""
+
+import ipaddress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestrator.policy import Pull
+
+Log = Callable[[str], Awaitable[None]]
+"""Takes one line of output as soon as it is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStatus:
+    """What the Engine says about one container."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    image: str
+    """The id of the image that it was made from."""
+    running: bool
+    exit_code: int | None
+    """None while it runs and before it ever ran."""
+    started: bool
+    """Whether it was ever started."""
+    oom_killed: bool = False
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """Its address in each network, by the network's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    id: str
+    exposed_ports: tuple[int, ...]
+    """TCP ports of the image's EXPOSE lines, lowest first."""
+    healthcheck: tuple[str, ...] | None = None
+    """The test of the image's own HEALTHCHECK in the Engine's form (`CMD`, `CMD-SHELL` first), if it has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """One image to build. The context is sent beside it as a tar stream in GNU format."""
+
+    tag: str
+    dockerfile: str
+    """Path inside the context."""
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineObject:
+    """A labelled thing on the Engine: what the leak report lists and the sweep removes."""
+
+    kind: str
+    """`container`, `network`, `volume` or `image`."""
+    id: str
+    name: str
+    labels: Mapping[str, str]
+
+
+class Engine(Protocol):
+    """A Docker Engine, API 1.41 or newer."""
+
+    async def gateway(self) -> str:
+        """The host's address on the default bridge: where containers reach a server that runs on the host."""
+
+    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], log: Log) -> str:
+        """Build with BuildKit and return the image's id. Cancelling the call stops the build. Raises BuildError."""
+
+    async def image(self, reference: str) -> Image | None: ...
+    async def pull(self, reference: str, log: Log) -> Image:
+        """Pull from a registry. Raises LaunchError when the image cannot be had."""
+
+    async def remove_image(self, reference: str) -> None: ...
+
+    async def ensure_network(self, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str]) -> bool:
+        """Make a bridge network with this subnet. False when something else on the host uses that subnet."""
+
+    async def remove_network(self, name: str) -> None: ...
+    async def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None: ...
+    async def remove_volume(self, name: str) -> None: ...
+
+    async def create_container(self, name: str, body: Mapping[str, Any]) -> str:
+        """Create from the Engine API's own body and return the id; an existing one of that name is returned as is."""
+
+    async def start(self, container: str) -> None:
+        """Start it. Raises LaunchError when its command cannot be run."""
+
+    async def stop(self, container: str, grace_seconds: int) -> None: ...
+    async def remove_container(self, container: str) -> None:
+        """Kill and remove it, with its anonymous volumes."""
+
+    async def container(self, container: str) -> ContainerStatus | None: ...
+    async def run_check(self, container: str, test: tuple[str, ...], seconds: float) -> int | None:
+        """Run a health test (`CMD …` or `CMD-SHELL …`) inside; its exit code, None when it took longer than `seconds`."""
+
+    async def logs(self, container: str, tail: int) -> tuple[str, ...]:
+        """The last lines that it printed, oldest first."""
+
+    async def containers(self, labels: Mapping[str, str]) -> list[ContainerStatus]:
+        """Every container, running or not, that carries all of these labels."""
+
+    async def objects(self, labels: Mapping[str, str]) -> list[EngineObject]:
+        """Every container, network, volume and image that carries all of these labels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseAccess:
+    """How a preview's containers reach its database."""
+
+    host: str
+    port: int
+    database: str
+    role: str
+    password: str = field(repr=False)
+
+
+class Databases(Protocol):
+    """The Postgres server on which previews have their databases."""
+
+    async def ensure(self, name: str, password: str) -> DatabaseAccess:
+        """A database and a role of this name; no other role can connect, and the role's connections are limited."""
+
+    async def remove(self, name: str) -> None:
+        """Drop both, ending whatever sessions are left."""
+
+    async def names(self) -> list[str]:
+        """Databases and roles of this instance, each name once."""
+
+
+class Forge(Protocol):
+    """GitHub, as far as previewd needs it. Every method may raise ForgeUnavailable."""
+
+    async def pull(self, repository: int, number: int) -> Pull | None:
+        """None when the pull request, or our access to it, is gone."""
+
+    async def permission(self, repository: int, user: str) -> str:
+        """`admin`, `maintain`, `write`, `triage`, `read` or `none`."""
+
+    async def open_pulls(self, repository: int) -> list[Pull]: ...
+    async def put_comment(self, repository: int, number: int, marker: str, body: str, known: int | None) -> int | None:
+        """Make our comment say `body` and return its id.
+
+        `known` is the id from last time; without it, or when it was deleted, the comment is found by `marker` or
+        written anew. None when the pull request takes no comments (locked).
+        """
+
+    async def put_status(self, repository: int, commit: str, state: str, description: str, url: str) -> None:
+        """Set the commit status `previewd`. `state` is `pending`, `success`, `failure` or `error`."""
+
+    async def clone_token(self, repository: int) -> str:
+        """A token for fetching, empty when none is needed."""
+
+
+class Sources(Protocol):
+    """Commits of repositories, as git objects on this machine; never a work tree."""
+
+    async def fetch(self, pull: Pull, token: str) -> None:
+        """Have `pull.head_commit`, fetched from the base repository's `refs/pull/N/head`.
+
+        Raises Superseded when that ref has moved on.
+        """
+
+    async def paths(self, repository: int, commit: str) -> list[str]: ...
+    async def read(self, repository: int, commit: str, paths: Iterable[str]) -> dict[str, bytes]:
+        """The contents of these regular files; a path that is none is left out."""
+
+    def context(self, repository: int, commit: str, root: str, dockerfile: str) -> AsyncIterator[bytes]:
+        """A build context below `root` as a tar stream, less what its `.dockerignore` names."""
+
+    async def export(self, repository: int, commit: str, path: str, target: str) -> bool:
+        """Write a file or folder of the commit to `target` on this machine; False when the commit has none there."""
+
+    async def remove(self, repository: int, number: int) -> None:
+        """Forget a pull request's ref, and the repository with its last one."""
