@@ -1,0 +1,1 @@
+"""Revisions of previewd's own database, run by Alembic."""

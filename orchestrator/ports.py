@@ -100,7 +100,7 @@ class Engine(Protocol):
 
     async def container(self, container: str) -> ContainerStatus | None: ...
     async def run_check(self, container: str, test: tuple[str, ...], seconds: float) -> int | None:
-        """Run a health test (`CMD …` or `CMD-SHELL …`) inside; its exit code, None when it took longer than `seconds`."""
+        """Run a health test (`CMD …` or `CMD-SHELL …`) inside; its exit code, or None after `seconds`."""
 
     async def logs(self, container: str, tail: int) -> tuple[str, ...]:
         """The last lines that it printed, oldest first."""

@@ -1,0 +1,149 @@
+"""The settings: environment variables `PREVIEWD_*`, or a file `.env`. Read once, in the composition roots."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from orchestrator.errors import ConfigurationError
+from orchestrator.names import INSTANCE_PATTERN
+
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
+"""One or several secrets, separated by commas: the first is used, all are accepted (rotation)."""
+
+
+class Settings(BaseSettings):
+    """All of previewd's settings. Each may be given as `PREVIEWD_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PREVIEWD_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    instance: str = Field(default="previewd", pattern=f"^{INSTANCE_PATTERN}$")
+    """Sets apart several previewds on one Engine: it starts the name of everything that this one makes."""
+
+    data_dir: Path = Path(".data")
+    """Repositories, bind-mounted files and logs; with `previewd up` also the embedded servers' data."""
+
+    database_url: SecretStr = SecretStr("")
+    """previewd's own state, as `postgresql://…`. Embedded by `previewd up` when not set."""
+    previews_database_url: SecretStr = SecretStr("")
+    """Administrator of the server on which previews get their databases, as `postgresql://…`."""
+    previews_database_host: str = ""
+    """Where the previews' containers reach that server; the default bridge's gateway when not set."""
+    redis_url: SecretStr = SecretStr("")
+    docker_host: str = "unix:///var/run/docker.sock"
+
+    domain: str = "preview.localhost"
+    """The domain below which previews get their hosts. `*.localhost` resolves to this machine without any DNS."""
+    host_template: str = "pr-{number}-{repo}.{domain}"
+    public_url: str = "http://previewd.localhost:8080"
+    """Where people reach the dashboard."""
+    previews_scheme: str = "http"
+    previews_port: int = Field(default=8080, ge=1, le=65535)
+    """Scheme and port by which people reach previews through Caddy, as they stand in links."""
+
+    web_listen: str = "127.0.0.1:8000"
+    """Where the web process takes webhooks, API and dashboard: behind Caddy, never public."""
+    router_listen: str = "127.0.0.1:8001"
+    """Where Caddy asks for the container behind a host."""
+    proxy_listen: str = "127.0.0.1:8080"
+    """Where Caddy listens with `previewd up`."""
+    proxy_address: str = ""
+    """Where the worker reaches Caddy to prove a preview; `proxy_listen` when not set."""
+
+    github_api_url: str = "https://api.github.com"
+    github_app_id: str = ""
+    github_private_key: SecretStr = SecretStr("")
+    """Of the App: PEM text, or the path of a file that holds it."""
+    github_token: SecretStr = SecretStr("")
+    """A personal access token, instead of an App."""
+    github_webhook_secret: Secrets = ()
+    secret_key: Secrets = ()
+    """Encrypts what is secret in our own database."""
+    admin_token: SecretStr = SecretStr("")
+    """Bearer token of the API, and the password of the dashboard."""
+
+    subnet_pool: ipaddress.IPv4Network = ipaddress.IPv4Network("10.213.0.0/16")
+    """Previews' networks are cut from here: Docker's own pools end after about 31 networks."""
+    subnet_prefix: int = Field(default=27, ge=20, le=29)
+    connections_per_preview: int = Field(default=20, ge=1)
+    """Limit of a preview's role: (pool_size 5 + max_overflow 5) x 2 workers, SQLAlchemy's and Uvicorn's usual."""
+
+    build_seconds: float = Field(default=1200, gt=0)
+    launch_seconds: float = Field(default=180, gt=0)
+    """How long a container may take until it is healthy."""
+    probe_seconds: float = Field(default=120, gt=0)
+    """How long a started application may take until its health path answers."""
+    max_jobs: int = Field(default=4, ge=1)
+    """Previews on which one worker works side by side."""
+    memory_bytes: int = Field(default=1 << 30, ge=64 << 20)
+    cpus: float = Field(default=2.0, gt=0)
+    pids: int = Field(default=512, ge=16)
+    """Limits of each container of a preview."""
+
+    log_format: str = Field(default="json", pattern="^(json|console)$")
+
+    @field_validator("github_webhook_secret", "secret_key", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("host_template")
+    @classmethod
+    def _one_host_per_preview(cls, value: str) -> str:
+        missing = [name for name in ("{number}", "{repo}", "{domain}") if name not in value]
+        if missing:
+            message = f"it must contain {', '.join(missing)}, so that every preview has a host of its own"
+            raise ValueError(message)
+        if not value.endswith(".{domain}") or "." in value.removesuffix(".{domain}"):
+            message = "it must be one label followed by .{domain}, as one wildcard certificate covers"
+            raise ValueError(message)
+        return value
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment; raise ConfigurationError that names each wrong variable."""
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = "; ".join(f"{_variable(fault['loc'])}: {fault['msg']}" for fault in error.errors())
+            raise ConfigurationError(faults, "correct them in the environment or in .env") from None
+
+    def require(self, *names: str) -> None:
+        """Raise ConfigurationError that names those of these settings that are empty."""
+        missing = [_variable((name,)) for name in names if not _text(getattr(self, name))]
+        if missing:
+            raise ConfigurationError(
+                f"not set: {', '.join(missing)}",
+                "set them, or use `previewd up`, which embeds Postgres, Redis and Caddy",
+            )
+
+    @property
+    def dashboard_host(self) -> str:
+        return urlsplit(self.public_url).hostname or "localhost"
+
+    def preview_url(self, host: str) -> str:
+        """The address of a preview as people type it, without a port where the scheme implies it."""
+        usual = {"http": 80, "https": 443}.get(self.previews_scheme)
+        port = "" if self.previews_port == usual else f":{self.previews_port}"
+        return f"{self.previews_scheme}://{host}{port}"
+
+
+def asyncpg_url(url: SecretStr) -> str:
+    """The form that SQLAlchemy's asyncpg dialect takes, from any `postgres…://` form."""
+    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+asyncpg://", url.get_secret_value())
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return "PREVIEWD_" + "_".join(str(part) for part in location).upper()
+
+
+def _text(value: object) -> object:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -1,0 +1,459 @@
+"""All writes to previewd's own Postgres. Called by the receiver and the worker; reading for people is in `views`.
+
+A worker writes only under a lease: each write takes the preview's row and looks at the token first, on the database's
+clock. A worker that lost its lease gets LeaseLost and has no further effect.
+"""
+
+import ipaddress
+import uuid
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from orchestrator.errors import LeaseLost, OperatorError, PreviewdError
+from orchestrator.policy import Pull
+from orchestrator.preview import PreviewId, State, Step, may_move
+from orchestrator.tables import deliveries, deployments, logs, previews, steps, subnets, transitions
+
+CHANNEL = "previewd"
+"""Postgres notifies here, with the preview's id, whenever a preview's row has changed."""
+
+LEASE_SECONDS = 10.0
+"""How long a silent worker keeps its lease: the time after which another takes a killed worker's work."""
+
+_LEASE = timedelta(seconds=LEASE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One webhook delivery, as it is recorded."""
+
+    id: str
+    event: str
+    action: str | None
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """Somebody said that this pull request should be looked at. `hosts` are tried in order; they must be free."""
+
+    preview: PreviewId
+    repository_name: str
+    title: str
+    author: str
+    branch: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to act on one preview, until it is not renewed in time."""
+
+    preview: PreviewId
+    token: uuid.UUID
+
+
+def connect(url: str, pool_size: int = 5) -> AsyncEngine:
+    """Open previewd's own database. `url` is in asyncpg's form."""
+    return create_async_engine(url, pool_size=pool_size, max_overflow=5, pool_pre_ping=True, pool_recycle=300)
+
+
+class Store:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    # The receiver
+
+    async def record(self, delivery: Delivery, hint: Hint | None) -> bool:
+        """Record a delivery and bump the generation of the preview that it names, both or neither.
+
+        False when this delivery was recorded before: it then changes nothing.
+        """
+        async with self._engine.begin() as connection:
+            if not await _insert_delivery(connection, delivery, hint):
+                return False
+            if hint is not None:
+                await _bump(connection, hint)
+            return True
+
+    async def hint(self, hint: Hint) -> None:
+        """Bump a generation for a reason that is no delivery: the sweep, or a person."""
+        async with self._engine.begin() as connection:
+            await _bump(connection, hint)
+
+    async def force(self, preview: PreviewId) -> bool:
+        """Ask for a deployment even when nothing changed. False when there is no such preview."""
+        async with self._engine.begin() as connection:
+            result = await connection.execute(
+                update(previews)
+                .where(_is(preview))
+                .values(generation=previews.c.generation + 1, forced=previews.c.generation + 1, retry_at=None)
+            )
+            await _notify(connection, preview)
+            return result.rowcount > 0
+
+    # Leases
+
+    async def acquire(self, preview: PreviewId) -> Lease | None:
+        """Take the lease, or None while somebody holds it."""
+        token = uuid.uuid4()
+        free = or_(previews.c.lease_expires_at.is_(None), previews.c.lease_expires_at < func.now())
+        async with self._engine.begin() as connection:
+            result = await connection.execute(
+                update(previews)
+                .where(_is(preview), free)
+                .values(lease_token=token, lease_expires_at=func.now() + _LEASE)
+            )
+        return Lease(preview=preview, token=token) if result.rowcount else None
+
+    async def renew(self, lease: Lease) -> int:
+        """Keep the lease for another term and return the newest generation. Raises LeaseLost."""
+        async with self._engine.begin() as connection:
+            generation = await connection.scalar(
+                update(previews)
+                .where(_holds(lease))
+                .values(lease_expires_at=func.now() + _LEASE)
+                .returning(previews.c.generation)
+            )
+        if generation is None:
+            raise _lost(lease)
+        return int(generation)
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease back. Does nothing when it was lost."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(previews).where(_holds(lease)).values(lease_token=None, lease_expires_at=None)
+            )
+
+    # A preview, under its lease
+
+    async def own(self, lease: Lease) -> Row[Any]:
+        """The preview's row, read under the lease."""
+        async with self._owned(lease) as (_, row):
+            return row
+
+    async def refresh(self, lease: Lease, pull: Pull) -> None:
+        """Take over what the forge says about the pull request."""
+        async with self._owned(lease) as (connection, row):
+            values = {
+                "repository_name": pull.repository_name,
+                "title": pull.title,
+                "author": pull.author,
+                "branch": pull.head_branch,
+            }
+            if any(getattr(row, name) != value for name, value in values.items()):
+                await _change(connection, lease.preview, values)
+
+    async def advance(self, lease: Lease, target: State, reason: str, **values: object) -> None:
+        """Move to `target` and record why: the only way in which a state changes."""
+        async with self._owned(lease) as (connection, row):
+            await _advance(connection, row, target, reason, values)
+
+    async def settle(self, lease: Lease, generation: int) -> None:
+        """Note that everything up to `generation` was acted upon."""
+        async with self._owned(lease) as (connection, _):
+            await connection.execute(
+                update(previews)
+                .where(_is(lease.preview))
+                .values(settled=func.greatest(previews.c.settled, generation), attempts=0, retry_at=None)
+            )
+
+    async def postpone(self, lease: Lease, reason: str, seconds: float) -> int:
+        """Try again in `seconds`; returns how many attempts there were."""
+        async with self._owned(lease) as (connection, row):
+            if may_move(row.state, State.QUEUED):
+                await _advance(connection, row, State.QUEUED, reason, {})
+            attempts = await connection.scalar(
+                update(previews)
+                .where(_is(lease.preview))
+                .values(attempts=previews.c.attempts + 1, retry_at=func.now() + timedelta(seconds=seconds))
+                .returning(previews.c.attempts)
+            )
+        return int(attempts or 0)
+
+    async def ensure_secrets(self, lease: Lease, made: bytes) -> bytes:
+        """Keep `made` (encrypted by the caller) unless secrets were kept before; return what is kept."""
+        async with self._owned(lease) as (connection, row):
+            if row.secrets is not None:
+                return bytes(row.secrets)
+            await connection.execute(update(previews).where(_is(lease.preview)).values(secrets=made))
+            return made
+
+    async def set_candidate(self, lease: Lease, commit: str, upstream: str, token: str) -> None:
+        """Let whoever shows `token` reach `upstream` under the preview's host; everybody else stays where they are."""
+        async with self._owned(lease) as (connection, _):
+            await _change(
+                connection,
+                lease.preview,
+                {"candidate_commit": commit, "candidate_upstream": upstream, "probe_token": token},
+            )
+
+    async def promote(self, lease: Lease, reason: str) -> None:
+        """Let the candidate serve everybody and call the preview ready, both or neither."""
+        async with self._owned(lease) as (connection, row):
+            values = _NO_CANDIDATE | {
+                "serving_commit": row.candidate_commit,
+                "serving_upstream": row.candidate_upstream,
+            }
+            await _advance(connection, row, State.READY, reason, values)
+
+    async def unroute(self, lease: Lease) -> None:
+        """Let the host lead nowhere."""
+        async with self._owned(lease) as (connection, _):
+            values = _NO_CANDIDATE | {"serving_commit": None, "serving_upstream": None}
+            await _change(connection, lease.preview, values)
+
+    # Deployments
+
+    async def start_deployment(self, lease: Lease, generation: int, commit: str) -> int:
+        """Begin a deployment; one that a killed worker left open is closed as interrupted."""
+        async with self._owned(lease) as (connection, _):
+            await connection.execute(
+                update(deployments)
+                .where(_of(deployments, lease.preview), deployments.c.outcome.is_(None))
+                .values(outcome="interrupted", finished_at=func.now())
+            )
+            return int(
+                await connection.scalar(
+                    insert(deployments)
+                    .values(**_key(lease.preview), generation=generation, commit=commit)
+                    .returning(deployments.c.id)
+                )
+                or 0
+            )
+
+    async def finish_deployment(
+        self, lease: Lease, deployment: int, outcome: str, error: PreviewdError | None = None, step: Step | None = None
+    ) -> None:
+        """Record how a deployment ended, and with `error` why."""
+        async with self._owned(lease) as (connection, _):
+            await connection.execute(
+                update(deployments)
+                .where(deployments.c.id == deployment)
+                .values(
+                    outcome=outcome,
+                    failed_step=step,
+                    reason=error.message if error else "",
+                    remedy=error.remedy if error else "",
+                    log_tail=list(getattr(error, "log_tail", ())),
+                    finished_at=func.now(),
+                )
+            )
+
+    async def note(self, lease: Lease, deployment: int, notes: Iterable[str]) -> None:
+        """Record what the author should know though nothing failed."""
+        async with self._owned(lease) as (connection, _):
+            await connection.execute(
+                update(deployments).where(deployments.c.id == deployment).values(notes=list(notes))
+            )
+
+    async def enter_step(self, lease: Lease, deployment: int, step: Step, state: State) -> None:
+        """Note that `step` begins, and move to the state that it belongs to."""
+        async with self._owned(lease) as (connection, row):
+            await connection.execute(insert(steps).values(deployment=deployment, step=step))
+            if row.state is not state:
+                await _advance(connection, row, state, f"{step.value} begins", {})
+
+    async def leave_step(self, lease: Lease, deployment: int, step: Step) -> None:
+        async with self._owned(lease) as (connection, _):
+            await connection.execute(
+                update(steps)
+                .where(steps.c.deployment == deployment, steps.c.step == step)
+                .values(finished_at=func.now())
+            )
+
+    async def log(self, deployment: int, step: Step, lines: Iterable[str]) -> None:
+        """Append output. Not guarded by the lease: a late line harms nobody."""
+        rows = [{"deployment": deployment, "step": step, "line": line.replace("\0", "")} for line in lines]
+        if rows:
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(logs), rows)
+
+    # Subnets
+
+    async def subnet_of(self, network: str) -> ipaddress.IPv4Network | None:
+        async with self._engine.connect() as connection:
+            subnet = await connection.scalar(select(subnets.c.subnet).where(subnets.c.network == network))
+        return None if subnet is None else ipaddress.IPv4Network(subnet)
+
+    async def taken_subnets(self) -> list[ipaddress.IPv4Network]:
+        async with self._engine.connect() as connection:
+            return [ipaddress.IPv4Network(subnet) for subnet in await connection.scalars(select(subnets.c.subnet))]
+
+    async def take_subnet(self, lease: Lease, network: str, subnet: ipaddress.IPv4Network) -> bool:
+        """Give `subnet` to `network`. False when another preview was faster."""
+        async with self._owned(lease) as (connection, _):
+            result = await connection.execute(
+                postgresql.insert(subnets)
+                .values(subnet=subnet, network=network, **_key(lease.preview))
+                .on_conflict_do_nothing()
+            )
+            return result.rowcount > 0
+
+    async def give_up_subnet(self, lease: Lease, subnet: ipaddress.IPv4Network) -> None:
+        """Leave `subnet` alone from now on: something that is not ours uses it."""
+        async with self._owned(lease) as (connection, _):
+            await connection.execute(
+                update(subnets).where(subnets.c.subnet == subnet).values(network=None, repository=None, number=None)
+            )
+
+    async def free_subnets(self, lease: Lease) -> None:
+        async with self._owned(lease) as (connection, _):
+            await connection.execute(delete(subnets).where(_of(subnets, lease.preview)))
+
+    # The sweep and the report
+
+    async def due(self) -> list[tuple[PreviewId, int]]:
+        """Previews, with their generation, that have work and no worker."""
+        query = select(previews.c.repository, previews.c.number, previews.c.generation).where(
+            previews.c.settled < previews.c.generation,
+            or_(previews.c.lease_expires_at.is_(None), previews.c.lease_expires_at < func.now()),
+            or_(previews.c.retry_at.is_(None), previews.c.retry_at < func.now()),
+        )
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(query)
+            return [(PreviewId(row.repository, row.number), row.generation) for row in rows]
+
+    async def unreported(self) -> list[PreviewId]:
+        """Previews that changed since the forge was last told about them."""
+        stale = or_(previews.c.reported_at.is_(None), previews.c.reported_at < previews.c.updated_at)
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(previews.c.repository, previews.c.number).where(stale))
+            return [PreviewId(row.repository, row.number) for row in rows]
+
+    async def live_repositories(self) -> list[int]:
+        """Repositories that have a preview which is not removed."""
+        query = select(previews.c.repository).where(previews.c.state != State.REMOVED).distinct()
+        async with self._engine.connect() as connection:
+            return list(await connection.scalars(query))
+
+    async def reported(self, preview: PreviewId, comment: int | None, digest: str, updated_at: object) -> None:
+        """Note what the forge was told, and as of which change."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(previews).where(_is(preview)).values(comment_id=comment, reported=digest, reported_at=updated_at)
+            )
+
+    @asynccontextmanager
+    async def _owned(self, lease: Lease) -> AsyncIterator[tuple[AsyncConnection, Row[Any]]]:
+        async with self._engine.begin() as connection:
+            result = await connection.execute(select(previews).where(_holds(lease)).with_for_update())
+            row = result.one_or_none()
+            if row is None:
+                raise _lost(lease)
+            yield connection, row
+
+
+_NO_CANDIDATE: dict[str, object] = {"candidate_commit": None, "candidate_upstream": None, "probe_token": None}
+
+
+def _key(preview: PreviewId) -> dict[str, int]:
+    return {"repository": preview.repository, "number": preview.number}
+
+
+def _of(table: Any, preview: PreviewId) -> Any:
+    return and_(table.c.repository == preview.repository, table.c.number == preview.number)
+
+
+def _is(preview: PreviewId) -> Any:
+    return _of(previews, preview)
+
+
+def _holds(lease: Lease) -> Any:
+    return and_(_is(lease.preview), previews.c.lease_token == lease.token, previews.c.lease_expires_at > func.now())
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(f"the lease of preview {lease.preview} is no longer ours")
+
+
+async def _insert_delivery(connection: AsyncConnection, delivery: Delivery, hint: Hint | None) -> bool:
+    statement = postgresql.insert(deliveries).values(
+        id=delivery.id,
+        event=delivery.event,
+        action=delivery.action,
+        outcome=delivery.outcome,
+        reason=delivery.reason,
+        **(_key(hint.preview) if hint else {}),
+    )
+    times = await connection.scalar(
+        statement.on_conflict_do_update(
+            index_elements=[deliveries.c.id], set_={"times": deliveries.c.times + 1}
+        ).returning(deliveries.c.times)
+    )
+    return bool(times == 1)
+
+
+async def _bump(connection: AsyncConnection, hint: Hint) -> None:
+    """Raise the generation of the preview, which is made when there is none, with the first free one of its hosts."""
+    described = {
+        "repository_name": hint.repository_name,
+        "title": hint.title,
+        "author": hint.author,
+        "branch": hint.branch,
+    }
+    raised = await connection.execute(
+        update(previews)
+        .where(_is(hint.preview))
+        .values(generation=previews.c.generation + 1, attempts=0, retry_at=None, **described)
+    )
+    if not raised.rowcount:
+        await _insert_preview(connection, hint, described)
+    await _notify(connection, hint.preview)
+
+
+async def _insert_preview(connection: AsyncConnection, hint: Hint, described: Mapping[str, str]) -> None:
+    for host in hint.hosts:
+        # Two deliveries about a new pull request may arrive at once: the second one raises the first one's row.
+        statement = (
+            postgresql.insert(previews)
+            .values(**_key(hint.preview), host=host, **described)
+            .on_conflict_do_update(
+                index_elements=[previews.c.repository, previews.c.number],
+                set_={"generation": previews.c.generation + 1},
+            )
+        )
+        try:
+            async with connection.begin_nested():
+                await connection.execute(statement)
+        except IntegrityError:
+            continue  # another repository of this name has the host
+        return
+    raise OperatorError(
+        f"every host for preview {hint.preview} is taken: {', '.join(hint.hosts)}",
+        "make PREVIEWD_HOST_TEMPLATE more specific",
+    )
+
+
+async def _change(connection: AsyncConnection, preview: PreviewId, values: Mapping[str, object]) -> None:
+    await connection.execute(update(previews).where(_is(preview)).values(**values, updated_at=func.clock_timestamp()))
+    await _notify(connection, preview)
+
+
+async def _advance(
+    connection: AsyncConnection, row: Row[Any], target: State, reason: str, values: Mapping[str, object]
+) -> None:
+    if not may_move(row.state, target):
+        raise OperatorError(f"preview {row.repository}-{row.number} cannot go from {row.state} to {target}")
+    preview = PreviewId(row.repository, row.number)
+    if (row.state, row.reason) != (target, reason):
+        await connection.execute(
+            insert(transitions).values(
+                **_key(preview), generation=row.generation, source=row.state, target=target, reason=reason
+            )
+        )
+    await _change(connection, preview, {"state": target, "reason": reason, **values})
+
+
+async def _notify(connection: AsyncConnection, preview: PreviewId) -> None:
+    await connection.execute(select(func.pg_notify(CHANNEL, str(preview))))

@@ -1,0 +1,152 @@
+"""The tables of previewd's own Postgres: the only truth. `migrations/` builds them; a test holds the two together."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, CIDR
+
+from orchestrator.preview import State, Step
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+        "ix": "%(table_name)s_%(column_0_name)s_idx",
+    }
+)
+
+# Text with a check in code, not a Postgres enum: adding a state must not need a migration that old workers trip over.
+_state = Enum(State, native_enum=False, length=16, values_callable=lambda states: [s.value for s in states])
+_step = Enum(Step, native_enum=False, length=16, values_callable=lambda steps: [s.value for s in steps])
+
+
+def _now() -> Column[object]:
+    return Column("at", DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Text, primary_key=True, doc="X-GitHub-Delivery: the same again when a delivery is repeated"),
+    Column("event", Text, nullable=False),
+    Column("action", Text),
+    Column("repository", BigInteger),
+    Column("number", Integer),
+    Column("outcome", Text, nullable=False, doc="accepted or ignored"),
+    Column("reason", Text, nullable=False),
+    Column("times", Integer, nullable=False, server_default="1"),
+    _now(),
+    Index("deliveries_at_idx", "at"),
+)
+
+previews = Table(
+    "previews",
+    metadata,
+    Column("repository", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("repository_name", Text, nullable=False),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("author", Text, nullable=False, server_default=""),
+    Column("branch", Text, nullable=False, server_default=""),
+    Column("host", Text, nullable=False, unique=True),
+    Column("generation", BigInteger, nullable=False, server_default="1", doc="bumped by every hint"),
+    Column("settled", BigInteger, nullable=False, server_default="0", doc="the generation that was acted upon"),
+    Column("forced", BigInteger, nullable=False, server_default="0", doc="deploy again even when nothing changed"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("retry_at", DateTime(timezone=True), doc="not before then is a failed attempt repeated"),
+    Column("state", _state, nullable=False, server_default=State.QUEUED.value),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("commit", Text, doc="the newest commit that was asked to run"),
+    Column("lease_token", Uuid),
+    Column("lease_expires_at", DateTime(timezone=True)),
+    Column("secrets", LargeBinary, doc="encrypted JSON: passwords and keys that stay the same across pushes"),
+    Column("serving_commit", Text),
+    Column("serving_upstream", Text, doc="address:port of the container behind the host"),
+    Column("candidate_commit", Text),
+    Column("candidate_upstream", Text, doc="asked by the probe only, before it serves"),
+    Column("probe_token", Text, doc="whoever shows it is routed to the candidate"),
+    Column("comment_id", BigInteger),
+    Column("reported", Text, doc="hash of what the forge was last told"),
+    Column("reported_at", DateTime(timezone=True), doc="the updated_at that it was told of"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("repository", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("commit", Text, nullable=False),
+    Column("outcome", Text, doc="ready, failed, superseded or interrupted; nothing while it runs"),
+    Column("failed_step", _step),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("remedy", Text, nullable=False, server_default=""),
+    Column("log_tail", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("notes", ARRAY(Text), nullable=False, server_default="{}", doc="what was stripped, replaced or left empty"),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("finished_at", DateTime(timezone=True)),
+    Index("deployments_preview_idx", "repository", "number", "id"),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("deployment", ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    Column("step", _step, primary_key=True),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("finished_at", DateTime(timezone=True)),
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("repository", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("source", _state, nullable=False),
+    Column("target", _state, nullable=False),
+    Column("reason", Text, nullable=False),
+    _now(),
+    Index("transitions_preview_idx", "repository", "number", "id"),
+)
+
+logs = Table(
+    "logs",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("deployment", ForeignKey("deployments.id", ondelete="CASCADE"), nullable=False),
+    Column("step", _step, nullable=False),
+    Column("line", Text, nullable=False),
+    _now(),
+    Index("logs_deployment_idx", "deployment", "id"),
+)
+
+subnets = Table(
+    "subnets",
+    metadata,
+    Column("subnet", CIDR, primary_key=True),
+    Column("network", Text, doc="nothing when something else on this host uses the subnet"),
+    Column("repository", BigInteger),
+    Column("number", Integer),
+    _now(),
+    UniqueConstraint("network"),
+)

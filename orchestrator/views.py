@@ -1,0 +1,226 @@
+"""What people and programs read of previewd's own Postgres: dashboard, API, CLI, report and router. Never writes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.preview import PreviewId, State, Step
+from orchestrator.tables import deployments, logs, previews, steps, transitions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """One preview, as people see it."""
+
+    id: PreviewId
+    repository_name: str
+    title: str
+    author: str
+    branch: str
+    host: str
+    state: State
+    reason: str
+    commit: str | None
+    """The newest commit that was asked to run."""
+    serving_commit: str | None
+    """The commit that answers under the host, if any does."""
+    comment_id: int | None
+    reported: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimes:
+    step: Step
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One attempt to bring a commit up."""
+
+    id: int
+    generation: int
+    commit: str
+    outcome: str | None
+    """`ready`, `failed`, `superseded` or `interrupted`; None while it runs."""
+    failed_step: Step | None
+    reason: str
+    remedy: str
+    log_tail: tuple[str, ...]
+    notes: tuple[str, ...]
+    started_at: datetime
+    finished_at: datetime | None
+    steps: tuple[StepTimes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    generation: int
+    source: State
+    target: State
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    id: int
+    step: Step
+    line: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where the router sends requests for a host."""
+
+    host: str
+    state: State
+    reason: str
+    commit: str | None
+    upstream: str | None
+    candidate_commit: str | None
+    candidate_upstream: str | None
+    probe_token: str | None
+
+
+class Views:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def live(self) -> list[Preview]:
+        """Every preview that is not removed, newest change first."""
+        return await self._previews(previews.c.state != State.REMOVED)
+
+    async def all(self) -> list[Preview]:
+        """Every preview that ever was, newest change first."""
+        return await self._previews(previews.c.repository > 0)
+
+    async def preview(self, preview: PreviewId) -> Preview | None:
+        found = await self._previews(_is(preview))
+        return found[0] if found else None
+
+    async def find(self, text: str) -> list[Preview]:
+        """Previews that a person may mean by `text`: an id, `owner/name#7`, `#7`, `7`, or a host. Live ones first."""
+        condition = _named(text)
+        if condition is None:
+            return []
+        found = await self._previews(condition)
+        return [p for p in found if p.state is not State.REMOVED] or found
+
+    async def deployments(self, preview: PreviewId, limit: int = 20) -> list[Deployment]:
+        """The newest deployments, newest first, with the times of their steps."""
+        query = (
+            select(deployments)
+            .where(deployments.c.repository == preview.repository, deployments.c.number == preview.number)
+            .order_by(deployments.c.id.desc())
+            .limit(limit)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+            taken = await connection.execute(
+                select(steps).where(steps.c.deployment.in_([row.id for row in rows])).order_by(steps.c.started_at)
+            )
+            return [_deployment(row, taken_rows) for row, taken_rows in _grouped(rows, taken.all())]
+
+    async def transitions(self, preview: PreviewId) -> list[Transition]:
+        """Every change of state, oldest first."""
+        query = (
+            select(transitions)
+            .where(transitions.c.repository == preview.repository, transitions.c.number == preview.number)
+            .order_by(transitions.c.id)
+        )
+        async with self._engine.connect() as connection:
+            return [
+                Transition(generation=r.generation, source=r.source, target=r.target, reason=r.reason, at=r.at)
+                for r in await connection.execute(query)
+            ]
+
+    async def log(self, deployment: int, after: int = 0, limit: int = 1000) -> list[LogLine]:
+        """Lines of a deployment behind the line `after`, oldest first."""
+        query = select(logs).where(logs.c.deployment == deployment, logs.c.id > after).order_by(logs.c.id).limit(limit)
+        async with self._engine.connect() as connection:
+            return [LogLine(id=r.id, step=r.step, line=r.line, at=r.at) for r in await connection.execute(query)]
+
+    async def route(self, host: str) -> Route | None:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(previews).where(previews.c.host == host))).one_or_none()
+        if row is None or row.state is State.REMOVED:
+            return None
+        return Route(
+            host=row.host,
+            state=row.state,
+            reason=row.reason,
+            commit=row.serving_commit,
+            upstream=row.serving_upstream,
+            candidate_commit=row.candidate_commit,
+            candidate_upstream=row.candidate_upstream,
+            probe_token=row.probe_token,
+        )
+
+    async def _previews(self, condition: ColumnElement[bool]) -> list[Preview]:
+        query = select(previews).where(condition).order_by(previews.c.updated_at.desc())
+        async with self._engine.connect() as connection:
+            return [_preview(row) for row in await connection.execute(query)]
+
+
+def _is(preview: PreviewId) -> ColumnElement[bool]:
+    return (previews.c.repository == preview.repository) & (previews.c.number == preview.number)
+
+
+def _named(text: str) -> ColumnElement[bool] | None:
+    repository, hash_sign, number = text.rpartition("#")
+    if number.isdecimal() and len(number) < 10:  # noqa: PLR2004 - what fits the column
+        named = previews.c.number == int(number)
+        return named & (previews.c.repository_name == repository) if hash_sign and repository else named
+    try:
+        return _is(PreviewId.parse(text))
+    except ValueError:
+        return previews.c.host == text.lower() if "." in text else None
+
+
+def _preview(row: Row[Any]) -> Preview:
+    return Preview(
+        id=PreviewId(row.repository, row.number),
+        repository_name=row.repository_name,
+        title=row.title,
+        author=row.author,
+        branch=row.branch,
+        host=row.host,
+        state=row.state,
+        reason=row.reason,
+        commit=row.commit,
+        serving_commit=row.serving_commit,
+        comment_id=row.comment_id,
+        reported=row.reported,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _grouped(rows: Sequence[Row[Any]], taken: Sequence[Row[Any]]) -> list[tuple[Row[Any], list[Row[Any]]]]:
+    return [(row, [step for step in taken if step.deployment == row.id]) for row in rows]
+
+
+def _deployment(row: Row[Any], taken: list[Row[Any]]) -> Deployment:
+    return Deployment(
+        id=row.id,
+        generation=row.generation,
+        commit=row.commit,
+        outcome=row.outcome,
+        failed_step=row.failed_step,
+        reason=row.reason,
+        remedy=row.remedy,
+        log_tail=tuple(row.log_tail),
+        notes=tuple(row.notes),
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        steps=tuple(StepTimes(step=s.step, started_at=s.started_at, finished_at=s.finished_at) for s in taken),
+    )
