@@ -75,6 +75,12 @@ class Names:
             "com.docker.compose.oneoff": "False",
         }
 
+    def network_labels(self, network: str = "default") -> dict[str, str]:
+        return self.labels() | {"com.docker.compose.project": self.project, "com.docker.compose.network": network}
+
+    def volume_labels(self, volume: str) -> dict[str, str]:
+        return self.labels() | {"com.docker.compose.project": self.project, "com.docker.compose.volume": volume}
+
 
 def instance_labels(instance: str) -> dict[str, str]:
     return {INSTANCE_LABEL: instance}

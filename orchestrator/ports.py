@@ -81,6 +81,9 @@ class Engine(Protocol):
 
     async def remove_image(self, reference: str) -> None: ...
 
+    async def subnets(self) -> list[ipaddress.IPv4Network]:
+        """Every subnet that a network of the Engine has: what is taken, as far as the Engine knows."""
+
     async def ensure_network(self, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str]) -> bool:
         """Make a bridge network with this subnet. False when something else on the host uses that subnet."""
 

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from orchestrator.errors import LeaseLost, OperatorError, PreviewdError
+from orchestrator.errors import AuthorError, LeaseLost, OperatorError, PreviewdError
 from orchestrator.policy import Pull
 from orchestrator.preview import PreviewId, State, Step, may_move
 from orchestrator.tables import deliveries, deployments, logs, previews, steps, subnets, transitions
@@ -55,6 +55,13 @@ class Hint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A delivery that was new. `generation` is what its hint raised its preview to; None when it had no hint."""
+
+    generation: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """The right to act on one preview, until it is not renewed in time."""
 
@@ -73,44 +80,42 @@ class Store:
 
     # The receiver
 
-    async def record(self, delivery: Delivery, hint: Hint | None) -> bool:
+    async def record(self, delivery: Delivery, hint: Hint | None) -> Recorded | None:
         """Record a delivery and bump the generation of the preview that it names, both or neither.
 
-        False when this delivery was recorded before: it then changes nothing.
+        None when this delivery was recorded before: it then changes nothing.
         """
         async with self._engine.begin() as connection:
             if not await _insert_delivery(connection, delivery, hint):
-                return False
-            if hint is not None:
-                await _bump(connection, hint)
-            return True
+                return None
+            return Recorded(generation=None if hint is None else await _bump(connection, hint))
 
     async def hint(self, hint: Hint) -> None:
         """Bump a generation for a reason that is no delivery: the sweep, or a person."""
         async with self._engine.begin() as connection:
             await _bump(connection, hint)
 
-    async def force(self, preview: PreviewId) -> bool:
-        """Ask for a deployment even when nothing changed. False when there is no such preview."""
+    async def force(self, preview: PreviewId) -> int | None:
+        """Ask for a deployment even when nothing changed; its generation, or None when there is no such preview."""
         async with self._engine.begin() as connection:
-            result = await connection.execute(
+            generation: int | None = await connection.scalar(
                 update(previews)
                 .where(_is(preview))
                 .values(generation=previews.c.generation + 1, forced=previews.c.generation + 1, retry_at=None)
+                .returning(previews.c.generation)
             )
             await _notify(connection, preview)
-            return result.rowcount > 0
+            return generation
 
     # Leases
 
     async def acquire(self, preview: PreviewId) -> Lease | None:
-        """Take the lease, or None while somebody holds it."""
+        """Take the lease, or None while somebody holds it or nothing is to be done."""
         token = uuid.uuid4()
-        free = or_(previews.c.lease_expires_at.is_(None), previews.c.lease_expires_at < func.now())
         async with self._engine.begin() as connection:
             result = await connection.execute(
                 update(previews)
-                .where(_is(preview), free)
+                .where(_is(preview), _is_due())
                 .values(lease_token=token, lease_expires_at=func.now() + _LEASE)
             )
         return Lease(preview=preview, token=token) if result.rowcount else None
@@ -181,13 +186,10 @@ class Store:
             )
         return int(attempts or 0)
 
-    async def ensure_secrets(self, lease: Lease, made: bytes) -> bytes:
-        """Keep `made` (encrypted by the caller) unless secrets were kept before; return what is kept."""
-        async with self._owned(lease) as (connection, row):
-            if row.secrets is not None:
-                return bytes(row.secrets)
-            await connection.execute(update(previews).where(_is(lease.preview)).values(secrets=made))
-            return made
+    async def keep_secrets(self, lease: Lease, sealed: bytes) -> None:
+        """Keep the preview's secrets, which the caller has encrypted."""
+        async with self._owned(lease) as (connection, _):
+            await connection.execute(update(previews).where(_is(lease.preview)).values(secrets=sealed))
 
     async def set_candidate(self, lease: Lease, commit: str, upstream: str, token: str) -> None:
         """Let whoever shows `token` reach `upstream` under the preview's host; everybody else stays where they are."""
@@ -198,19 +200,20 @@ class Store:
                 {"candidate_commit": commit, "candidate_upstream": upstream, "probe_token": token},
             )
 
-    async def promote(self, lease: Lease, reason: str) -> None:
+    async def promote(self, lease: Lease, containers: Iterable[str], reason: str) -> None:
         """Let the candidate serve everybody and call the preview ready, both or neither."""
         async with self._owned(lease) as (connection, row):
             values = _NO_CANDIDATE | {
                 "serving_commit": row.candidate_commit,
                 "serving_upstream": row.candidate_upstream,
+                "serving_containers": list(containers),
             }
             await _advance(connection, row, State.READY, reason, values)
 
     async def unroute(self, lease: Lease) -> None:
         """Let the host lead nowhere."""
         async with self._owned(lease) as (connection, _):
-            values = _NO_CANDIDATE | {"serving_commit": None, "serving_upstream": None}
+            values = _NO_CANDIDATE | {"serving_commit": None, "serving_upstream": None, "serving_containers": []}
             await _change(connection, lease.preview, values)
 
     # Deployments
@@ -218,11 +221,7 @@ class Store:
     async def start_deployment(self, lease: Lease, generation: int, commit: str) -> int:
         """Begin a deployment; one that a killed worker left open is closed as interrupted."""
         async with self._owned(lease) as (connection, _):
-            await connection.execute(
-                update(deployments)
-                .where(_of(deployments, lease.preview), deployments.c.outcome.is_(None))
-                .values(outcome="interrupted", finished_at=func.now())
-            )
+            await _close_deployment(connection, lease.preview, "interrupted", None)
             return int(
                 await connection.scalar(
                     insert(deployments)
@@ -232,23 +231,10 @@ class Store:
                 or 0
             )
 
-    async def finish_deployment(
-        self, lease: Lease, deployment: int, outcome: str, error: PreviewdError | None = None, step: Step | None = None
-    ) -> None:
-        """Record how a deployment ended, and with `error` why."""
+    async def close_deployment(self, lease: Lease, outcome: str, error: PreviewdError | None = None) -> None:
+        """Record how the preview's open deployment ended, if there is one, and with `error` at which step and why."""
         async with self._owned(lease) as (connection, _):
-            await connection.execute(
-                update(deployments)
-                .where(deployments.c.id == deployment)
-                .values(
-                    outcome=outcome,
-                    failed_step=step,
-                    reason=error.message if error else "",
-                    remedy=error.remedy if error else "",
-                    log_tail=list(getattr(error, "log_tail", ())),
-                    finished_at=func.now(),
-                )
-            )
+            await _close_deployment(connection, lease.preview, outcome, error)
 
     async def note(self, lease: Lease, deployment: int, notes: Iterable[str]) -> None:
         """Record what the author should know though nothing failed."""
@@ -315,11 +301,7 @@ class Store:
 
     async def due(self) -> list[tuple[PreviewId, int]]:
         """Previews, with their generation, that have work and no worker."""
-        query = select(previews.c.repository, previews.c.number, previews.c.generation).where(
-            previews.c.settled < previews.c.generation,
-            or_(previews.c.lease_expires_at.is_(None), previews.c.lease_expires_at < func.now()),
-            or_(previews.c.retry_at.is_(None), previews.c.retry_at < func.now()),
-        )
+        query = select(previews.c.repository, previews.c.number, previews.c.generation).where(_is_due())
         async with self._engine.connect() as connection:
             rows = await connection.execute(query)
             return [(PreviewId(row.repository, row.number), row.generation) for row in rows]
@@ -369,6 +351,14 @@ def _is(preview: PreviewId) -> Any:
     return _of(previews, preview)
 
 
+def _is_due() -> Any:
+    return and_(
+        previews.c.settled < previews.c.generation,
+        or_(previews.c.lease_expires_at.is_(None), previews.c.lease_expires_at < func.now()),
+        or_(previews.c.retry_at.is_(None), previews.c.retry_at < func.now()),
+    )
+
+
 def _holds(lease: Lease) -> Any:
     return and_(_is(lease.preview), previews.c.lease_token == lease.token, previews.c.lease_expires_at > func.now())
 
@@ -394,7 +384,7 @@ async def _insert_delivery(connection: AsyncConnection, delivery: Delivery, hint
     return bool(times == 1)
 
 
-async def _bump(connection: AsyncConnection, hint: Hint) -> None:
+async def _bump(connection: AsyncConnection, hint: Hint) -> int:
     """Raise the generation of the preview, which is made when there is none, with the first free one of its hosts."""
     described = {
         "repository_name": hint.repository_name,
@@ -402,17 +392,19 @@ async def _bump(connection: AsyncConnection, hint: Hint) -> None:
         "author": hint.author,
         "branch": hint.branch,
     }
-    raised = await connection.execute(
+    generation: int | None = await connection.scalar(
         update(previews)
         .where(_is(hint.preview))
         .values(generation=previews.c.generation + 1, attempts=0, retry_at=None, **described)
+        .returning(previews.c.generation)
     )
-    if not raised.rowcount:
-        await _insert_preview(connection, hint, described)
+    if generation is None:
+        generation = await _insert_preview(connection, hint, described)
     await _notify(connection, hint.preview)
+    return generation
 
 
-async def _insert_preview(connection: AsyncConnection, hint: Hint, described: Mapping[str, str]) -> None:
+async def _insert_preview(connection: AsyncConnection, hint: Hint, described: Mapping[str, str]) -> int:
     for host in hint.hosts:
         # Two deliveries about a new pull request may arrive at once: the second one raises the first one's row.
         statement = (
@@ -422,16 +414,38 @@ async def _insert_preview(connection: AsyncConnection, hint: Hint, described: Ma
                 index_elements=[previews.c.repository, previews.c.number],
                 set_={"generation": previews.c.generation + 1},
             )
+            .returning(previews.c.generation)
         )
         try:
             async with connection.begin_nested():
-                await connection.execute(statement)
+                return int(await connection.scalar(statement) or 0)
         except IntegrityError:
             continue  # another repository of this name has the host
-        return
     raise OperatorError(
         f"every host for preview {hint.preview} is taken: {', '.join(hint.hosts)}",
         "make PREVIEWD_HOST_TEMPLATE more specific",
+    )
+
+
+async def _close_deployment(
+    connection: AsyncConnection, preview: PreviewId, outcome: str, error: PreviewdError | None
+) -> None:
+    unfinished = (
+        select(steps.c.step)
+        .where(steps.c.deployment == deployments.c.id, steps.c.finished_at.is_(None))
+        .scalar_subquery()
+    )
+    await connection.execute(
+        update(deployments)
+        .where(_of(deployments, preview), deployments.c.outcome.is_(None))
+        .values(
+            outcome=outcome,
+            failed_step=unfinished if error else None,
+            reason=error.message if error else "",
+            remedy=error.remedy if error else "",
+            log_tail=list(error.log_tail) if isinstance(error, AuthorError) else [],
+            finished_at=func.now(),
+        )
     )
 
 

@@ -77,6 +77,7 @@ previews = Table(
     Column("secrets", LargeBinary, doc="encrypted JSON: passwords and keys that stay the same across pushes"),
     Column("serving_commit", Text),
     Column("serving_upstream", Text, doc="address:port of the container behind the host"),
+    Column("serving_containers", ARRAY(Text), nullable=False, server_default="{}", doc="names; no other one is kept"),
     Column("candidate_commit", Text),
     Column("candidate_upstream", Text, doc="asked by the probe only, before it serves"),
     Column("probe_token", Text, doc="whoever shows it is routed to the candidate"),

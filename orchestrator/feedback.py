@@ -1,0 +1,183 @@
+"""What the pull request is told: one comment and one commit status, rendered from the preview's row. Pure.
+
+Both are projections: rendered anew after each change and sent when they differ from what was sent last. Whatever
+comes from outside (reasons, log lines, names) is made harmless: it may hold HTML, mentions, fences and escape codes.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orchestrator.preview import State, Step
+from orchestrator.views import Deployment, Preview
+
+LOG_LINES = 30
+LINE_LENGTH = 300
+COMMIT_LENGTH = 7
+
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+_HEADLINE: dict[State, str] = {
+    State.QUEUED: "🕓 Preview queued",
+    State.BUILDING: "🔨 Preview is being built",
+    State.PREPARING: "🗄️ Preview gets its database",
+    State.STARTING: "🚀 Preview is starting",
+    State.READY: "✅ Preview ready",
+    State.WAITING: "⏸️ No preview yet",
+    State.FAILED: "❌ Preview failed",
+    State.SLEEPING: "💤 Preview sleeps",
+    State.REMOVING: "🧹 Preview is being removed",
+    State.REMOVED: "🧹 Preview removed",
+}
+
+_STATUS: dict[State, str] = {
+    State.QUEUED: "pending",
+    State.BUILDING: "pending",
+    State.PREPARING: "pending",
+    State.STARTING: "pending",
+    State.READY: "success",
+    State.WAITING: "pending",
+    State.FAILED: "failure",
+    State.SLEEPING: "success",
+}
+
+_STEPS = tuple(step for step in Step if step is not Step.TEARDOWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A commit status."""
+
+    commit: str
+    state: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """All that the pull request is told."""
+
+    marker: str
+    """A hidden line by which the comment is found again."""
+    body: str
+    status: Status | None
+    """None when there is no commit of which anything could be said."""
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.body}\0{self.status}".encode()).hexdigest()
+
+
+def render(preview: Preview, deployment: Deployment | None, preview_url: str, dashboard_url: str) -> Feedback:
+    """Say where a preview stands. `deployment` is its newest one."""
+    marker = f"<!-- previewd {preview.id} -->"
+    parts = [
+        marker,
+        _headline(preview, preview_url),
+        _summary(preview, deployment),
+        _failure(deployment) if preview.state is State.FAILED and deployment else "",
+        _serving(preview, preview_url),
+        _steps(deployment) if deployment and preview.commit else "",
+        _notes(deployment) if deployment and preview.commit else "",
+        f"<sub>[What happened, and the whole log]({dashboard_url}/previews/{preview.id})</sub>",
+    ]
+    return Feedback(marker=marker, body="\n\n".join(part for part in parts if part) + "\n", status=_status(preview))
+
+
+def plain(text: str) -> str:
+    """Text from outside, as Markdown that shows it and does nothing else."""
+    text = _CONTROL.sub("", _ANSI.sub("", text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # A zero-width space behind the at sign: nobody is notified by what a stranger's program prints.
+    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", text).replace("@", "@\u200b")
+
+
+def fenced(lines: Sequence[str]) -> str:
+    """Lines from outside as a code block, inside a fence that none of them can close."""
+    shown = [_CONTROL.sub("", _ANSI.sub("", line))[:LINE_LENGTH] for line in lines[-LOG_LINES:]]
+    longest = max((len(run) for line in shown for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}text", *shown, fence])
+
+
+def duration(length: timedelta) -> str:
+    """Seconds with one decimal, minutes above a minute."""
+    seconds = max(0.0, length.total_seconds())
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"  # noqa: PLR2004
+
+
+def _headline(preview: Preview, url: str) -> str:
+    headline = _HEADLINE[preview.state]
+    return f"### {headline}: [{preview.host}]({url})" if preview.state is State.READY else f"### {headline}"
+
+
+def _summary(preview: Preview, deployment: Deployment | None) -> str:
+    commit = f"`{preview.commit[:COMMIT_LENGTH]}`" if preview.commit else ""
+    match preview.state:
+        case State.READY:
+            took = _took(deployment)
+            return f"{commit} is live{f' after {took}' if took else ''}: {plain(preview.reason)}."
+        case State.WAITING:
+            return f"Nothing runs for this pull request: {plain(preview.reason)}."
+        case State.FAILED:
+            step = deployment.failed_step if deployment else None
+            return f"{commit} failed{f' at **{step.value}**' if step else ''}."
+        case State.REMOVED:
+            return f"Containers, volumes, images and the database are gone: {plain(preview.reason)}."
+        case _:
+            return f"{commit} {plain(preview.reason)}".strip()
+
+
+def _failure(deployment: Deployment) -> str:
+    parts = [f"> {plain(line)}" for line in deployment.reason.splitlines()]
+    if deployment.remedy:
+        parts.append(f"\n**What to do:** {plain(deployment.remedy)}")
+    if deployment.log_tail:
+        parts.append("\n" + fenced(deployment.log_tail))
+    return "\n".join(parts)
+
+
+def _serving(preview: Preview, url: str) -> str:
+    if not preview.serving_commit or preview.state is State.READY:
+        return ""
+    return f"`{preview.serving_commit[:COMMIT_LENGTH]}` still answers at [{preview.host}]({url})."
+
+
+def _steps(deployment: Deployment) -> str:
+    if not deployment.steps:
+        return ""
+    head = " | ".join(step.value for step in _STEPS)
+    cells = " | ".join(_cell(deployment, step) for step in _STEPS)
+    return f"| {head} |\n|{' --: |' * len(_STEPS)}\n| {cells} |"
+
+
+def _cell(deployment: Deployment, step: Step) -> str:
+    times = next((times for times in deployment.steps if times.step is step), None)
+    if times is None:
+        return "–"
+    if times.finished_at is None:
+        return "❌" if deployment.outcome == "failed" else "…"
+    return duration(times.finished_at - times.started_at)
+
+
+def _notes(deployment: Deployment) -> str:
+    if not deployment.notes:
+        return ""
+    lines = "\n".join(f"- {plain(note)}" for note in deployment.notes)
+    count = len(deployment.notes)
+    return f"<details><summary>{count} note{'s' if count > 1 else ''}</summary>\n\n{lines}\n\n</details>"
+
+
+def _took(deployment: Deployment | None) -> str:
+    ended: datetime | None = deployment.finished_at if deployment else None
+    return duration(ended - deployment.started_at) if deployment and ended else ""
+
+
+def _status(preview: Preview) -> Status | None:
+    state = _STATUS.get(preview.state)
+    if state is None or preview.commit is None:
+        return None
+    first_line = preview.reason.partition("\n")[0]
+    return Status(commit=preview.commit, state=state, description=_CONTROL.sub("", _ANSI.sub("", first_line))[:140])

@@ -1,0 +1,155 @@
+"""Bring one preview to what its pull request asks for now. Called by the arq job; arq itself is not known here."""
+
+import structlog
+
+from orchestrator.errors import (
+    AuthorError,
+    ForgeUnavailable,
+    LeaseLost,
+    OperatorError,
+    Superseded,
+    TemporaryError,
+)
+from orchestrator.policy import Pull, Remove, Run, Wait
+from orchestrator.preview import STATE_DURING, PreviewId, State, Step
+from orchestrator.store import Lease
+from worker.containers import discard_unserving
+from worker.context import Hands
+from worker.deployment import Deployment
+from worker.gate import Gate, keep, look
+from worker.journal import Journal
+from worker.steps import build, database, environment, launch, probe, source, teardown
+from worker.together import alongside
+
+STEPS = (
+    (Step.SOURCE, source.run),
+    (Step.BUILD, build.run),
+    (Step.DATABASE, database.run),
+    (Step.ENVIRONMENT, environment.run),
+    (Step.LAUNCH, launch.run),
+    (Step.PROBE, probe.run),
+)
+
+MAX_ATTEMPTS = 4
+"""After so many tries a fault of the machine is the operator's to look at."""
+
+MAX_PAUSE_SECONDS = 60.0
+
+_log = structlog.get_logger()
+
+
+async def converge(hands: Hands, preview: PreviewId) -> None:
+    """Act until nothing is left to do. Does nothing while another worker acts: that one sees newer generations."""
+    while (lease := await hands.store.acquire(preview)) is not None:
+        try:
+            await _settle(hands, lease)
+        except LeaseLost as lost:
+            _log.info("lease lost", preview=str(preview), reason=lost.message)
+            return
+        finally:
+            await hands.store.release(lease)
+
+
+async def _settle(hands: Hands, lease: Lease) -> None:
+    """Answer the newest generation, and turn whatever stops us into a recorded state."""
+    generation = await hands.store.renew(lease)
+    try:
+        await _answer(hands, lease, generation)
+    except LeaseLost:
+        raise
+    except Superseded as superseded:
+        await hands.store.close_deployment(lease, "superseded", superseded)
+    except AuthorError as error:
+        await _fail(hands, lease, generation, error)
+    except (TemporaryError, OperatorError) as error:
+        await _try_again(hands, lease, generation, error)
+    except Exception as error:  # noqa: BLE001 - the edge of the job: whatever it is must end in a recorded state
+        _log.exception("a fault of previewd's own", preview=str(lease.preview))
+        await _try_again(hands, lease, generation, OperatorError(f"internal error: {type(error).__name__}"))
+
+
+async def _answer(hands: Hands, lease: Lease, generation: int) -> None:
+    """Look at the pull request, and do what follows."""
+    looked = await look(hands, lease.preview)
+    if looked.pull is not None:
+        await hands.store.refresh(lease, looked.pull)
+    match looked.verdict:
+        case Remove(reason):
+            await alongside(_remove(hands, lease, generation, reason), keep(hands, lease))
+        case Wait(reason):
+            await _wait(hands, lease, generation, reason)
+        case Run(commit) if looked.pull is not None:
+            gate = Gate(hands, lease, generation, commit)
+            await alongside(_deploy(hands, lease, gate, looked.pull), gate.watch())
+        case Run():
+            raise OperatorError("a pull request that is not there was allowed to run")
+
+
+async def _deploy(hands: Hands, lease: Lease, gate: Gate, pull: Pull) -> None:
+    row = await hands.store.own(lease)
+    if row.commit == pull.head_commit and row.state in (State.READY, State.FAILED) and row.forced <= row.settled:
+        await discard_unserving(hands, lease)
+        await hands.store.settle(lease, gate.generation)
+        return
+    await hands.store.advance(lease, State.QUEUED, f"commit {pull.head_commit[:12]} is to run", commit=pull.head_commit)
+    async with hands.slots:
+        await gate.permit()
+        await _run(await _open(hands, lease, gate, pull, row.host))
+
+
+async def _open(hands: Hands, lease: Lease, gate: Gate, pull: Pull, host: str) -> Deployment:
+    number = await hands.store.start_deployment(lease, gate.generation, pull.head_commit)
+    journal = Journal(hands.store, number)
+    return Deployment(hands=hands, lease=lease, gate=gate, pull=pull, host=host, number=number, journal=journal)
+
+
+async def _run(deployment: Deployment) -> None:
+    store, lease = deployment.hands.store, deployment.lease
+    try:
+        for step, run in STEPS:
+            await deployment.enter(step, STATE_DURING[step])
+            await run(deployment)
+            await deployment.leave()
+    finally:
+        await deployment.journal.close()
+    await store.close_deployment(lease, "ready")
+    await discard_unserving(deployment.hands, lease)
+    await store.settle(lease, deployment.gate.generation)
+
+
+async def _fail(hands: Hands, lease: Lease, generation: int, error: AuthorError) -> None:
+    """The commit is at fault: say so, take its containers away, and leave alone what an older commit serves."""
+    await hands.store.close_deployment(lease, "failed", error)
+    await discard_unserving(hands, lease)
+    await hands.store.advance(lease, State.FAILED, error.message)
+    await hands.store.settle(lease, generation)
+
+
+async def _wait(hands: Hands, lease: Lease, generation: int, reason: str) -> None:
+    row = await hands.store.own(lease)
+    if row.state is State.REMOVED:
+        await hands.store.advance(lease, State.QUEUED, "the pull request is open again")
+    await hands.store.advance(lease, State.WAITING, reason)
+    await hands.store.settle(lease, generation)
+
+
+async def _remove(hands: Hands, lease: Lease, generation: int, reason: str) -> None:
+    row = await hands.store.own(lease)
+    if row.state is not State.REMOVED:
+        await hands.store.advance(lease, State.REMOVING, reason)
+        await teardown.run(hands, lease)
+        await hands.store.advance(lease, State.REMOVED, reason, commit=None, secrets=None)
+    await hands.store.settle(lease, generation)
+
+
+async def _try_again(hands: Hands, lease: Lease, generation: int, error: TemporaryError | OperatorError) -> None:
+    """Wait and repeat; after too many tries say so and stop, but never stop removing."""
+    row = await hands.store.own(lease)
+    await hands.store.close_deployment(lease, "failed", error)
+    if isinstance(error, OperatorError) and row.state is not State.REMOVING and row.attempts + 1 >= MAX_ATTEMPTS:
+        _log.error("given up", preview=str(lease.preview), reason=error.message, remedy=error.remedy)
+        await hands.store.advance(lease, State.FAILED, error.message)
+        await hands.store.settle(lease, generation)
+        return
+    seconds = error.retry_after if isinstance(error, ForgeUnavailable) else min(MAX_PAUSE_SECONDS, 2.0**row.attempts)
+    await hands.store.postpone(lease, f"{error.message}; trying again", seconds)

@@ -1,0 +1,87 @@
+"""The gate: asked before every side effect whether this worker may still act, and this commit may still run."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from orchestrator import policy
+from orchestrator.errors import ForgeUnavailable, Superseded
+from orchestrator.policy import Pull, Remove, Run, Verdict, Wait
+from orchestrator.preview import PreviewId
+from orchestrator.store import Lease
+from worker.context import Hands
+
+FACTS_SECONDS = 10.0
+"""How old our knowledge of the pull request may be when we act on it: a lost delivery must not let code run."""
+
+WATCH_SECONDS = 1.0
+"""How often a running step is watched: after so long at most, a push or a close ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the forge says about a pull request, and what follows."""
+
+    pull: Pull | None
+    verdict: Verdict
+
+
+async def look(hands: Hands, preview: PreviewId) -> Look:
+    """Ask the forge, and decide. Raises ForgeUnavailable."""
+    pull = await hands.forge.pull(preview.repository, preview.number)
+    if pull is None:
+        return Look(None, Remove("the pull request, or our access to its repository, is gone"))
+    permission = await hands.forge.permission(preview.repository, pull.author) if pull.open else "none"
+    return Look(pull, policy.may_run(pull, permission))
+
+
+class Gate:
+    """Stands between one run of one commit and the world."""
+
+    def __init__(self, hands: Hands, lease: Lease, generation: int, commit: str) -> None:
+        self._hands = hands
+        self._lease = lease
+        self._commit = commit
+        self._looked_at = time.monotonic()
+        self.generation = generation
+        """The newest generation of which this run is known to be the answer."""
+
+    async def permit(self) -> None:
+        """Return when acting is allowed. Raises LeaseLost, Superseded or ForgeUnavailable when it is not."""
+        newest = await self._hands.store.renew(self._lease)
+        if newest > self.generation or time.monotonic() - self._looked_at > FACTS_SECONDS:
+            await self._look_again(newest)
+
+    async def watch(self) -> None:
+        """Keep the lease and ask again and again; ends by raising as soon as the answer is no."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            newest = await self._hands.store.renew(self._lease)
+            if newest > self.generation:
+                try:
+                    await self._look_again(newest)
+                except ForgeUnavailable:
+                    continue  # what runs may go on; before the next side effect somebody must know
+
+    async def _look_again(self, newest: int) -> None:
+        looked_at = time.monotonic()
+        verdict = (await look(self._hands, self._lease.preview)).verdict
+        if verdict != Run(self._commit):
+            raise Superseded(_why(verdict))
+        self.generation = newest
+        self._looked_at = looked_at
+
+
+async def keep(hands: Hands, lease: Lease) -> None:
+    """Keep a lease for work that nothing may interrupt, such as a teardown."""
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        await hands.store.renew(lease)
+
+
+def _why(verdict: Verdict) -> str:
+    match verdict:
+        case Run(commit):
+            return f"a newer commit was pushed: {commit[:12]}"
+        case Wait(reason) | Remove(reason):
+            return reason

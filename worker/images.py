@@ -1,0 +1,33 @@
+"""Which image each service runs, and which services share one. Pure."""
+
+import hashlib
+
+from orchestrator.compose.model import Service, Stack
+from orchestrator.names import Names
+
+
+def image_reference(names: Names, service: Service, commit: str) -> str:
+    """Where the Engine finds a service's image. One that is built here is never called what the file calls it.
+
+    `image: backend:latest` beside `build:` is a name that every preview would share, and overwrite.
+    """
+    if service.build is None:
+        return service.image or ""
+    return names.image(_image_name(service), commit)
+
+
+def builders(stack: Stack) -> list[Service]:
+    """One service for each image that the stack needs, in the order of the file."""
+    found: dict[object, Service] = {}
+    for service in stack.services.values():
+        found.setdefault(_image_name(service) if service.build else service.image, service)
+    return list(found.values())
+
+
+def _image_name(service: Service) -> str:
+    """Services that build alike share an image; the build's own settings name it."""
+    build = service.build
+    if build is None:
+        return service.name
+    parts = (build.context, build.dockerfile, build.target, sorted(build.args.items()))
+    return f"{build.context}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"

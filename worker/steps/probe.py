@@ -1,0 +1,144 @@
+"""Prove that the new commit answers under the public host, through the proxy, and let it serve.
+
+Until then only this probe reaches it, by a token that the router knows: everybody else stays where they were.
+"""
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+
+import httpx
+
+from orchestrator.compose.route import Route
+from orchestrator.diagnosis import remedy_for
+from orchestrator.errors import OperatorError, ProbeError
+from worker.containers import Planned, all_planned
+from worker.deployment import Deployment
+from worker.stack import read_stack
+from worker.steps.launch import output_tail
+
+PROBE_HEADER = "X-Previewd-Probe"
+COMMIT_HEADER = "X-Previewd-Commit"
+
+USUAL_PATHS = ("/healthz", "/api/health", "/health-check", "/api/v1/health", "/api/healthz", "/ping", "/livez")
+"""Tried when the file names no health path and `/health` is not there."""
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+ANSWER_SECONDS = 10.0
+ANSWER_BYTES = 64 * 1024
+"""Of an answer's body no more is read: a health path may be hostile too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one request brought: a status of 0 means that nothing answered, and `words` says why."""
+
+    status: int
+    commit: str
+    words: str
+
+
+async def run(deployment: Deployment) -> None:
+    _, route = await read_stack(deployment)
+    containers = await all_planned(deployment)
+    routed = containers[route.service]
+    token = secrets.token_urlsafe(16)
+    await deployment.permit()
+    await deployment.hands.store.set_candidate(
+        deployment.lease, deployment.commit, await _upstream(deployment, route, routed), token
+    )
+    proof = await _prove(deployment, route, routed, token)
+    await deployment.permit()
+    names = [container.name for container in containers.values()]
+    await deployment.hands.store.promote(deployment.lease, names, proof)
+
+
+async def _upstream(deployment: Deployment, route: Route, routed: Planned) -> str:
+    """The container's address on the preview's own network, read from the Engine, and the port that it serves."""
+    port = route.port or next(iter(routed.image.exposed_ports), None)
+    if port is None:
+        raise ProbeError(
+            f"nothing says on which port {route.service} listens",
+            "add `expose: [8000]` to the service, or `x-preview: {port: 8000}` to the file",
+        )
+    status = await deployment.hands.engine.container(routed.name)
+    address = status.addresses.get(deployment.names.network()) if status else None
+    if not address:
+        lines = await output_tail(deployment, routed.name)
+        raise ProbeError(f"service {route.service} does not run", remedy_for(lines), lines)
+    return f"{address}:{port}"
+
+
+async def _prove(deployment: Deployment, route: Route, routed: Planned, token: str) -> str:
+    """Ask until it answers well; returns how it was proven."""
+    limit = deployment.hands.settings.probe_seconds
+    deadline, pause = time.monotonic() + limit, FIRST_PAUSE_SECONDS
+    while True:
+        answer = await _ask(deployment, route.health, token)
+        if _is_well(deployment, answer):
+            return f"GET {route.health} answered {answer.status} through the proxy"
+        if answer.status == httpx.codes.NOT_FOUND and not route.health_is_given:
+            usual = await _ask_usual_paths(deployment, token)
+            if usual:
+                return usual
+        await _require_running(deployment, route, routed)
+        if time.monotonic() > deadline:
+            raise await _failure(deployment, route, routed, f"after {limit:g} s {answer.words}")
+        await asyncio.sleep(pause)
+        pause = min(LONGEST_PAUSE_SECONDS, pause * 1.5)
+
+
+async def _ask_usual_paths(deployment: Deployment, token: str) -> str | None:
+    for path in USUAL_PATHS:
+        answer = await _ask(deployment, path, token)
+        if _is_well(deployment, answer):
+            return f"GET {path} answered {answer.status} through the proxy (set x-preview.health to name it)"
+    return None
+
+
+async def _ask(deployment: Deployment, path: str, token: str) -> Answer:
+    """One GET with the public host through the proxy; no redirect is followed, and only so much is read."""
+    headers = {"Host": deployment.host, PROBE_HEADER: token, "Accept-Encoding": "identity"}
+    try:
+        async with (
+            asyncio.timeout(ANSWER_SECONDS),
+            deployment.hands.proxy.stream("GET", path, headers=headers) as response,
+        ):
+            size = 0
+            async for chunk in response.aiter_raw():
+                size += len(chunk)
+                if size > ANSWER_BYTES:
+                    break
+            commit = response.headers.get(COMMIT_HEADER, "")
+            return Answer(response.status_code, commit, f"GET {path} answers {response.status_code}")
+    except httpx.ConnectError as error:
+        proxy = deployment.hands.proxy.base_url
+        raise OperatorError(f"the proxy at {proxy} does not answer", "start Caddy (`previewd up` does)") from error
+    except (httpx.HTTPError, TimeoutError) as error:
+        return Answer(0, "", f"GET {path} gives no answer ({type(error).__name__})")
+
+
+def _is_well(deployment: Deployment, answer: Answer) -> bool:
+    """Only a 2xx that the router sent to this very commit proves anything about it."""
+    return httpx.codes.is_success(answer.status) and answer.commit == deployment.commit
+
+
+async def _require_running(deployment: Deployment, route: Route, routed: Planned) -> None:
+    status = await deployment.hands.engine.container(routed.name)
+    if status is None or not status.running:
+        code = status.exit_code if status else None
+        raise await _failure(deployment, route, routed, f"it exited with code {code} before it answered")
+
+
+async def _failure(deployment: Deployment, route: Route, routed: Planned, what: str) -> ProbeError:
+    lines = await output_tail(deployment, routed.name)
+    return ProbeError(f"service {route.service}: {what}", remedy_for(lines) or _usual_remedy(route), lines)
+
+
+def _usual_remedy(route: Route) -> str:
+    return (
+        f"the application must listen on 0.0.0.0:{route.port or 'its exposed port'} "
+        f"and answer {route.health} with 2xx; `x-preview.health` and `x-preview.port` name others"
+    )

@@ -1,0 +1,11 @@
+"""Fetch the commit, as git objects. Nothing of it is run or checked out."""
+
+from worker.deployment import Deployment
+
+
+async def run(deployment: Deployment) -> None:
+    pull = deployment.pull
+    token = await deployment.hands.forge.clone_token(pull.repository)
+    await deployment.permit()
+    await deployment.hands.sources.fetch(pull, token)
+    await deployment.journal.say(f"fetched {pull.head_commit} from refs/pull/{pull.number}/head")

@@ -1,0 +1,37 @@
+"""Remove everything that a preview owns. May be run again at any point: what is gone already is passed over."""
+
+import asyncio
+import shutil
+
+from orchestrator.names import Names
+from orchestrator.ports import EngineObject
+from orchestrator.store import Lease
+from worker.binds import binds_folder
+from worker.context import Hands
+
+
+async def run(hands: Hands, lease: Lease) -> None:
+    """In the order in which things hold on to each other: visitors, containers, what they used, what they were."""
+    names = Names(instance=hands.settings.instance, preview=lease.preview)
+    await hands.store.unroute(lease)
+    owned = await hands.engine.objects(names.labels())
+    await _remove(hands, owned, "container")
+    await asyncio.gather(
+        _remove(hands, owned, "network"),
+        _remove(hands, owned, "volume"),
+        _remove(hands, owned, "image"),
+        hands.databases.remove(names.database),
+        hands.sources.remove(lease.preview.repository, lease.preview.number),
+        asyncio.to_thread(shutil.rmtree, binds_folder(hands.settings, lease.preview), ignore_errors=True),
+    )
+    await hands.store.free_subnets(lease)
+
+
+async def _remove(hands: Hands, owned: list[EngineObject], kind: str) -> None:
+    remove = {
+        "container": hands.engine.remove_container,
+        "network": hands.engine.remove_network,
+        "volume": hands.engine.remove_volume,
+        "image": hands.engine.remove_image,
+    }[kind]
+    await asyncio.gather(*(remove(thing.id) for thing in owned if thing.kind == kind))
