@@ -129,6 +129,9 @@ class DatabaseAccess:
 class Databases(Protocol):
     """The Postgres server on which previews have their databases."""
 
+    def access(self, name: str, password: str) -> DatabaseAccess:
+        """How containers reach the database of this name, whether or not it exists yet."""
+
     async def ensure(self, name: str, password: str) -> DatabaseAccess:
         """A database and a role of this name; no other role can connect, and the role's connections are limited."""
 

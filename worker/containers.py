@@ -25,6 +25,10 @@ from worker.stack import read_stack
 from worker.together import together
 
 
+LOG_TAIL = 30
+"""Lines of a container's output that a failure shows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     """A container as it should be. Its name says its whole configuration, so an equal one need not be made again."""
@@ -69,6 +73,14 @@ async def discard_unserving(hands: Hands, lease: Lease) -> None:
     present = await hands.engine.containers(labels)
     unwanted = [container.id for container in present if container.name not in row.serving_containers]
     await together(*(hands.engine.remove_container(container) for container in unwanted))
+
+
+async def output_tail(deployment: Deployment, container: str) -> tuple[str, ...]:
+    """The last lines that a container printed, also recorded, with secrets blanked."""
+    lines = tuple(map(deployment.journal.clean, await deployment.hands.engine.logs(container, LOG_TAIL)))
+    for line in lines:
+        await deployment.journal.say(line)
+    return lines
 
 
 def _surroundings(deployment: Deployment, service: Service) -> Surroundings:

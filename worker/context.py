@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.ports import Engine, Forge, Sources
+from orchestrator.ports import Databases, Engine, Forge, Sources
 from orchestrator.queue import Queue
 from orchestrator.settings import Settings
 from orchestrator.store import Store
@@ -24,7 +23,7 @@ class Hands:
     vault: Vault
     queue: Queue
     engine: Engine
-    databases: PostgresDatabases
+    databases: Databases
     forge: Forge
     sources: Sources
     proxy: httpx.AsyncClient

@@ -38,7 +38,7 @@ class PostgresDatabases:
         self._url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
 
     def access(self, name: str, password: str) -> DatabaseAccess:
-        """How containers reach the database of this name, whether or not it exists yet."""
+        """See `Databases.access`."""
         return DatabaseAccess(host=self._host, port=self._port, database=name, role=name, password=password)
 
     async def ensure(self, name: str, password: str) -> DatabaseAccess:

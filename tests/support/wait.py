@@ -10,7 +10,7 @@ POLL_SECONDS = 0.05
 T = TypeVar("T")
 
 
-async def eventually(condition: Callable[[], Awaitable[T]], what: str, seconds: float = 30) -> T:
+async def eventually(condition: Callable[[], Awaitable[T | None]], what: str, seconds: float = 30) -> T:
     """Return the first true answer of `condition`; fail with `what` and the last answer after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -13,7 +13,7 @@ from orchestrator.diagnosis import remedy_for
 from orchestrator.errors import LaunchError, OperatorError
 from orchestrator.ports import ContainerStatus
 from orchestrator.subnets import free_subnets
-from worker.containers import Planned, planned
+from worker.containers import Planned, output_tail, planned
 from worker.deployment import Deployment
 from worker.stack import read_stack
 from worker.together import together
@@ -22,8 +22,6 @@ FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 CHECK_SECONDS = 10.0
 """A health test that takes longer counts as failed and is run again."""
-
-LOG_TAIL = 30
 
 _Reached = Callable[[Planned], Awaitable[bool]]
 
@@ -134,14 +132,6 @@ class _Launch:
 
     def _event(self, name: str) -> asyncio.Event:
         return self._started.setdefault(name, asyncio.Event())
-
-
-async def output_tail(deployment: Deployment, container: str) -> tuple[str, ...]:
-    """The last lines that a container printed, also recorded, with secrets blanked."""
-    lines = tuple(map(deployment.journal.clean, await deployment.hands.engine.logs(container, LOG_TAIL)))
-    for line in lines:
-        await deployment.journal.say(line)
-    return lines
 
 
 def _is_done(status: ContainerStatus) -> bool:

@@ -13,10 +13,9 @@ import httpx
 from orchestrator.compose.route import Route
 from orchestrator.diagnosis import remedy_for
 from orchestrator.errors import OperatorError, ProbeError
-from worker.containers import Planned, all_planned
+from worker.containers import Planned, all_planned, output_tail
 from worker.deployment import Deployment
 from worker.stack import read_stack
-from worker.steps.launch import output_tail
 
 PROBE_HEADER = "X-Previewd-Probe"
 COMMIT_HEADER = "X-Previewd-Commit"

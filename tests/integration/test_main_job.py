@@ -1,0 +1,134 @@
+"""The main job with the application that users have: open, push, close, through the door that visitors use."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import websockets
+
+from tests.forge import Forge, PullRequest, Repository
+from tests.forge.git import read_tree
+from tests.support.engine import objects_of
+from tests.support.installation import EXAMPLE, Installation
+from tests.support.wait import eventually
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+
+FIRST_BUILD_SECONDS = 600
+
+
+@pytest.fixture
+def forge() -> Iterator[Forge]:
+    with Forge() as forge:
+        yield forge
+
+
+@pytest.fixture
+async def previewd(forge: Forge) -> AsyncIterator[Installation]:
+    async with Installation(forge) as previewd:
+        yield previewd
+
+
+async def test_a_pull_request_becomes_live_follows_a_push_and_vanishes(forge: Forge, previewd: Installation) -> None:
+    repository = forge.create_repository("acme/shop", EXAMPLE)
+    pull = _open(forge, repository, {"NOTES.md": b"first\n"})
+    await previewd.deliver()
+    preview = await previewd.reaches("ready", commit=pull.head_sha, seconds=FIRST_BUILD_SECONDS)
+
+    await _answers_with_its_own_database(previewd, preview, pull.head_sha)
+    await _passes_what_browsers_send(previewd, preview)
+    assert (await previewd.proxy.get("/", headers={"Host": "pr-99-shop.preview.localhost"})).status_code == 404
+
+    before = await _items(previewd, preview)
+    headline = (EXAMPLE / "app" / "items.py").read_text().replace("Items on board", "Items after a push")
+    forge.push(pull, {"app/items.py": headline.encode(), "alembic/versions/0002_add_colour.py": _MIGRATION})
+    await previewd.deliver()
+    preview = await previewd.reaches("ready", commit=pull.head_sha, seconds=FIRST_BUILD_SECONDS)
+    assert "Items after a push" in (await previewd.get(preview, "/")).text
+    assert await _items(previewd, preview) == before, "the rows of before the push are still there"
+    await _says_ready(forge, repository, pull, preview)
+
+    forge.close(pull)
+    await previewd.deliver()
+    await previewd.reaches("removed")
+    assert (await previewd.get(preview, "/")).status_code == 404
+    assert json.loads((await asyncio.to_thread(previewd.cli, "leaks", "--json")).stdout) == []
+    assert objects_of(previewd.instance) == []
+
+
+async def test_the_file_that_people_use_locally_works_unchanged(forge: Forge, previewd: Installation) -> None:
+    """It has `build`, `ports`, a bind mount and a Postgres service with a healthcheck that is waited for."""
+    files = {path: data for path, data in read_tree(EXAMPLE).items() if path != "docker-compose.preview.yml"}
+    repository = forge.create_repository("acme/shop", files)
+    pull = _open(forge, repository, {"NOTES.md": b"first\n"})
+    await previewd.deliver()
+    preview = await previewd.reaches("ready", commit=pull.head_sha, seconds=FIRST_BUILD_SECONDS)
+    await _answers_with_its_own_database(previewd, preview, pull.head_sha)
+    services = {
+        container.labels["com.docker.compose.service"] for container in objects_of(previewd.instance, "container")
+    }
+    assert services == {"api"}, "the preview's own database took the place of `db`"
+
+
+_MIGRATION = b"""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("items", sa.Column("colour", sa.String))
+
+
+def downgrade() -> None:
+    op.drop_column("items", "colour")
+"""
+
+
+def _open(forge: Forge, repository: Repository, changes: dict[str, bytes | None]) -> PullRequest:
+    forge.set_permission(repository, "ada", "write")
+    forge.commit(repository, "feature", changes)
+    return forge.open_pull(repository, "feature", author="ada")
+
+
+async def _answers_with_its_own_database(previewd: Installation, preview: dict[str, Any], commit: str) -> None:
+    health = await previewd.get(preview, "/health")
+    assert health.json()["commit"] == commit
+    assert health.headers["X-Previewd-Commit"] == commit
+    assert len(await _items(previewd, preview)) > 0, "migrated and seeded"
+    assert "<html" in (await previewd.get(preview, "/")).text
+
+
+async def _passes_what_browsers_send(previewd: Installation, preview: dict[str, Any]) -> None:
+    host = {"Host": preview["host"]}
+    posted = await previewd.proxy.post("/api/items", json={"name": "from a test"}, headers=host)
+    assert posted.status_code == 201, posted.text
+    async with previewd.proxy.stream("GET", "/api/stream", headers=host) as stream:
+        first = await anext(stream.aiter_raw())
+        assert first, "a part arrives before the whole is there"
+    socket = f"ws://127.0.0.1:{previewd.proxy_port}/ws"
+    origin = {"Host": preview["host"]}
+    async with websockets.connect(socket, additional_headers=origin, proxy=None) as connection:
+        await connection.send("hello")
+        assert "hello" in str(await connection.recv())
+
+
+async def _says_ready(forge: Forge, repository: Repository, pull: PullRequest, preview: dict[str, Any]) -> None:
+    async def told() -> str | None:
+        bodies = [comment.body for comment in repository.comments.values() if comment.number == pull.number]
+        assert len(bodies) <= 1, "one comment, edited in place"
+        return next((body for body in bodies if "Preview ready" in body and pull.head_sha[:7] in body), None)
+
+    body = await eventually(told, "the comment says that the pushed commit is ready")
+    assert preview["host"] in body
+    assert "| source | build | database | environment | launch | probe |" in body
+
+
+async def _items(previewd: Installation, preview: dict[str, Any]) -> list[Any]:
+    return list((await previewd.get(preview, "/api/items")).json())

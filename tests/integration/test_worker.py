@@ -1,0 +1,271 @@
+"""What happens to previews when things go another way: who may run, pushes in a hurry, kills, failures, neighbours."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.forge import Forge, PullRequest
+from tests.support.apps import crashing, slow_build, tiny
+from tests.support.engine import engine, objects_of
+from tests.support.installation import Installation
+from tests.support.wait import eventually
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest.fixture(scope="module")
+def forge() -> Iterator[Forge]:
+    with Forge() as forge:
+        yield forge
+
+
+@pytest.fixture(scope="module")
+async def previewd(forge: Forge) -> AsyncIterator[Installation]:
+    """One for the whole module: each test has repositories of its own, and leaves none of their previews."""
+    async with Installation(forge) as previewd:
+        yield previewd
+
+
+class Team:
+    """A repository, and one who may write to it."""
+
+    def __init__(self, forge: Forge, previewd: Installation, name: str) -> None:
+        self.forge, self.previewd, self.name = forge, previewd, name
+        self.repository = forge.create_repository(f"acme/{name}", tiny())
+        forge.set_permission(self.repository, "ada", "write")
+
+    async def open(self, files: Any, **how: Any) -> PullRequest:
+        branch = how.pop("branch", "feature")
+        self.forge.commit(how.get("head_repository") or self.repository, branch, files)
+        pull = self.forge.open_pull(self.repository, branch, author=how.pop("author", "ada"), **how)
+        await self.previewd.deliver()
+        return pull
+
+    async def push(self, pull: PullRequest, files: Any) -> str:
+        sha = self.forge.push(pull, files)
+        await self.previewd.deliver()
+        return sha
+
+    async def close(self, pull: PullRequest) -> None:
+        self.forge.close(pull)
+        await self.previewd.deliver()
+        await self.reaches(pull, "removed")
+
+    async def preview(self, pull: PullRequest) -> dict[str, Any]:
+        answer = await self.previewd.api.get(f"/previews/{self.repository.id}-{pull.number}")
+        return dict(answer.json()) if answer.is_success else {}
+
+    async def reaches(self, pull: PullRequest, state: str, seconds: float = 120) -> dict[str, Any]:
+        """Wait until the preview has this state for what the pull request's head is now."""
+
+        async def reached() -> dict[str, Any] | None:
+            found = await self.preview(pull)
+            newest = state in ("removed", "waiting") or found.get("commit") == pull.head_sha
+            return found if found.get("state") == state and newest else None
+
+        return await eventually(reached, f"{self.name}#{pull.number} is {state}", seconds)
+
+    async def says(self, pull: PullRequest, *words: str) -> str:
+        """Wait until the one comment holds all of these words."""
+
+        async def told() -> str | None:
+            found = [c.body for c in self.repository.comments.values() if c.number == pull.number]
+            assert len(found) <= 1, "one comment, edited in place"
+            return next((body for body in found if all(word in body for word in words)), None)
+
+        return await eventually(told, f"the comment on {self.name}#{pull.number} says {words}")
+
+    async def answer(self, pull: PullRequest, path: str = "/") -> str:
+        return (await self.previewd.get(await self.preview(pull), path)).text
+
+
+@pytest.fixture
+def team(forge: Forge, previewd: Installation, request: pytest.FixtureRequest) -> Team:
+    return Team(forge, previewd, request.node.name.replace("_", "-")[5:40].strip("-"))
+
+
+def part_of(previewd: Installation, name: str) -> int:
+    """The process of a part of `previewd up`."""
+    wanted = {"worker": "worker", "redis": "redis-server"}[name]
+    for child in _descendants(previewd.process.pid if previewd.process else 0):
+        command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        if wanted in command and "up" not in command.split():
+            return child
+    raise AssertionError(f"no {name} runs")
+
+
+def _descendants(process: int) -> list[int]:
+    found = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(pid): int(parent) for pid, parent in (line.split() for line in found.splitlines())}
+    children = [pid for pid, parent in parents.items() if parent == process]
+    return [pid for child in children for pid in (child, *_descendants(child))]
+
+
+async def test_others_wait_and_the_comment_says_why(team: Team, forge: Forge, previewd: Installation) -> None:
+    fork = forge.create_fork(team.repository, "mallory")
+    stranger = await team.open(tiny("evil"), head_repository=fork, author="mallory")
+    await team.says(stranger, "No preview yet", "comes from a fork")
+
+    orphan_fork = forge.create_fork(team.repository, "ghost")
+    orphan = await team.open(tiny("evil"), head_repository=orphan_fork, author="ghost", branch="gone")
+    await team.reaches(orphan, "waiting")
+    forge.delete_repository(orphan_fork)
+    await previewd.api.post(f"/previews/{team.repository.id}-{orphan.number}/redeploy")
+    await team.says(orphan, "No preview yet", "fork that it comes from was deleted")
+
+    reader = await team.open(tiny("hasty"), author="rita", branch="reader")
+    await team.says(reader, "No preview yet", "no write access")
+
+    forge.set_permission(team.repository, "renovate[bot]", "write")
+    bot = await team.open(tiny("robot"), author="renovate[bot]", branch="bot")
+    await team.says(bot, "No preview yet", "is a bot")
+
+    draft = await team.open(tiny("draft"), branch="draft", draft=True)
+    await team.says(draft, "No preview yet", "is a draft")
+
+    assert objects_of(previewd.instance) == [], "nothing was fetched, built or started for any of them"
+    forge.ready_for_review(draft)
+    await previewd.deliver()
+    await team.reaches(draft, "ready")
+    for pull in (stranger, orphan, reader, bot, draft):
+        await team.close(pull)
+
+
+async def test_the_newest_of_several_pushes_serves(team: Team) -> None:
+    pull = await team.open(slow_build(30, "first"))
+    await team.reaches(pull, "building")
+    for number in range(5):
+        await team.push(pull, tiny(f"push {number}"))
+    preview = await team.reaches(pull, "ready")
+    assert await team.answer(pull) == "push 4"
+    outcomes = [d["outcome"] for d in await team.previewd.deployments(preview)]
+    assert outcomes[0] == "ready"
+    assert "superseded" in outcomes
+    assert len(outcomes) <= 4, "pushes that came while one was running are answered together"
+    await team.close(pull)
+
+
+async def test_closing_during_a_build_leaves_nothing(team: Team, previewd: Installation) -> None:
+    pull = await team.open(slow_build(60))
+    await team.reaches(pull, "building")
+    await team.close(pull)
+    assert objects_of(previewd.instance) == []
+
+
+async def test_a_worker_killed_in_a_build_is_replaced_and_the_preview_goes_live(
+    team: Team, previewd: Installation
+) -> None:
+    pull = await team.open(slow_build(4, "survived"))
+    await team.reaches(pull, "building")
+
+    async def is_building() -> bool:
+        log = await previewd.api.get(f"/previews/{team.repository.id}-{pull.number}/logs")
+        return "sleep 4" in log.text
+
+    await eventually(is_building, "the build's own output is recorded while it runs")
+    os.kill(part_of(previewd, "worker"), signal.SIGKILL)
+    await team.reaches(pull, "ready")
+    assert await team.answer(pull) == "survived"
+    outcomes = [d["outcome"] for d in await previewd.deployments(await team.preview(pull))]
+    assert outcomes == ["ready", "interrupted"]
+    await team.close(pull)
+    assert objects_of(previewd.instance) == []
+
+
+async def test_a_delivery_while_redis_hangs_is_answered_and_acted_upon_later(
+    team: Team, previewd: Installation
+) -> None:
+    redis = part_of(previewd, "redis")
+    os.kill(redis, signal.SIGSTOP)
+    try:
+        pull = await team.open(tiny("late"))  # asserts the 202
+    finally:
+        os.kill(redis, signal.SIGCONT)
+    await team.reaches(pull, "ready")
+    assert await team.answer(pull) == "late"
+    await team.close(pull)
+
+
+async def test_a_failing_push_leaves_the_last_good_commit_serving(team: Team) -> None:
+    pull = await team.open(tiny("good"))
+    await team.reaches(pull, "ready")
+    good = pull.head_sha
+    await team.push(pull, crashing("the disk of dreams is full"))
+    failed = await team.reaches(pull, "failed")
+    assert failed["serving_commit"] == good
+    assert await team.answer(pull) == "good"
+    body = await team.says(pull, "Preview failed", "the disk of dreams is full")
+    assert f"`{good[:7]}` still answers" in body
+    await team.push(pull, tiny("better"))
+    await team.reaches(pull, "ready")
+    assert await team.answer(pull) == "better"
+    await team.close(pull)
+
+
+async def test_a_build_that_fails_shows_its_line_and_its_output(team: Team) -> None:
+    broken = {**tiny(), "Dockerfile": b"FROM python:3.11-slim\nRUN echo about to fall && false\n"}
+    pull = await team.open(broken)
+    failed = await team.reaches(pull, "failed")
+    assert "about to fall" in failed["reason"]
+    await team.says(pull, "Preview failed", "at **build**", "about to fall")
+    await team.close(pull)
+
+
+async def test_a_list_that_does_not_parse_is_named_with_the_remedy(team: Team) -> None:
+    message = (
+        'pydantic_settings.SettingsError: error parsing value for field "cors_origins" from source "EnvSettingsSource"'
+    )
+    pull = await team.open(crashing(message))
+    await team.reaches(pull, "failed")
+    await team.says(pull, "cors", "x-preview", "encode", "json")
+    await team.close(pull)
+
+
+async def test_two_previews_cannot_reach_each_other_nor_the_control_plane(team: Team, previewd: Installation) -> None:
+    first = await team.open(tiny("one"), branch="one")
+    second = await team.open(tiny("two"), branch="two")
+    await asyncio.gather(team.reaches(first, "ready"), team.reaches(second, "ready"))
+
+    assert await team.answer(first) == "one"
+    other = await _address_of(team, second)
+    refused = await team.answer(first, f"/reach/{other}/8000")
+    assert refused.startswith("refused"), "another preview's container"
+
+    environment = dict(line.partition("=")[::2] for line in (await team.answer(first, "/environment")).splitlines())
+    gateway, port = environment["DATABASE_URL"].rpartition("@")[2].partition("/")[0].split(":")
+    assert await team.answer(first, f"/reach/{gateway}/{port}") == "reached", "its own database, on the gateway"
+    for name, listening in await _control_plane(previewd):
+        answers = [await team.answer(first, f"/reach/{address}/{listening}") for address in (gateway, "127.0.0.1")]
+        assert all(answer.startswith("refused") for answer in answers), f"{name} answers from inside a preview"
+    for pull in (first, second):
+        await team.close(pull)
+
+
+async def _address_of(team: Team, pull: PullRequest) -> str:
+    wanted = {"label": [f"dev.previewd.pull={pull.number}", f"dev.previewd.repository={team.repository.id}"]}
+    with engine() as api:
+        (container,) = api.containers(filters=wanted)
+    (network,) = container["NetworkSettings"]["Networks"].values()
+    return str(network["IPAddress"])
+
+
+async def _control_plane(previewd: Installation) -> list[tuple[str, int]]:
+    """Every port on which something of ours listens, but the previews' own Postgres."""
+    values = dict(line.partition("=")[::2] for line in (previewd.data_dir / "up.env").read_text().splitlines())
+    ports = {
+        "own Postgres": values["PREVIEWD_DATABASE_URL"].rpartition(":")[2].partition("/")[0],
+        "Redis": values["PREVIEWD_REDIS_URL"].rpartition(":")[2].partition("/")[0],
+    }
+    return [
+        *((name, int(port)) for name, port in ports.items()),
+        ("web", previewd.web_port),
+        ("router", previewd.router_port),
+        ("Caddy", previewd.proxy_port),
+        ("Caddy's admin", 2019),
+    ]

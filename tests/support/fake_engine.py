@@ -1,0 +1,318 @@
+"""A Docker Engine in memory, for the tests of steps. The contract suite holds it to what the real one does.
+
+It runs no programs. What a container's command does stands in `programs`, what a health test answers in `checks`;
+a command that nobody described runs for ever without a word.
+"""
+
+import asyncio
+import ipaddress
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.errors import BuildError, LaunchError, OperatorError, TemporaryError
+from orchestrator.ports import BuildRequest, ContainerStatus, EngineObject, Image, Log
+
+Before = Callable[[str, tuple[object, ...]], Awaitable[None]]
+"""Called before each call takes effect, with its name and arguments. May wait, raise, or be cancelled."""
+
+
+async def _nothing(name: str, arguments: tuple[object, ...]) -> None:
+    """Let the call go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What a container's command does, as soon as it is started."""
+
+    lines: tuple[str, ...] = ()
+    exit_code: int | None = None
+    """None for one that runs until it is stopped."""
+    error: str = ""
+    """Why it cannot even start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a build of one Dockerfile does."""
+
+    lines: tuple[str, ...] = ()
+    error: str = ""
+    seconds: float = 0
+    exposed_ports: tuple[int, ...] = ()
+    healthcheck: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Image:
+    image: Image
+    labels: dict[str, str]
+    tags: set[str]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Network:
+    id: str
+    name: str
+    subnet: ipaddress.IPv4Network
+    labels: dict[str, str]
+    addresses: "itertools.count[int]" = field(default_factory=lambda: itertools.count(2))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Container:
+    id: str
+    name: str
+    body: Mapping[str, Any]
+    image: str
+    running: bool = False
+    started: bool = False
+    exit_code: int | None = None
+    lines: list[str] = field(default_factory=list)
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.body.get("Labels") or {})
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return (*(self.body.get("Entrypoint") or ()), *(self.body.get("Cmd") or ()))
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        return tuple((self.body.get("NetworkingConfig") or {}).get("EndpointsConfig") or ())
+
+
+class FakeEngine:
+    """See the module's text. Every attribute without an underscore may be set by a test."""
+
+    def __init__(self) -> None:
+        self.before: Before = _nothing
+        self.calls: list[tuple[str, tuple[object, ...]]] = []
+        self.programs: dict[tuple[str, ...], Program] = {}
+        self.checks: dict[tuple[str, ...], int | None] = {}
+        """Exit code of a health test; None for one that takes for ever. 0 for one that is not here."""
+        self.recipes: dict[str, Recipe] = {}
+        """By the Dockerfile's path."""
+        self.registry: dict[str, Image] = {}
+        """What can be pulled."""
+        self.contexts: dict[str, bytes] = {}
+        """The context that was last sent for each tag."""
+        self.foreign_subnets: list[ipaddress.IPv4Network] = []
+        self._ids = itertools.count(1)
+        self._images: list[_Image] = []
+        self._networks: dict[str, _Network] = {}
+        self._volumes: dict[str, dict[str, str]] = {}
+        self._containers: dict[str, _Container] = {}
+
+    def add_image(self, reference: str, exposed_ports: tuple[int, ...] = ()) -> Image:
+        """Have an image as if it had been pulled long ago."""
+        image = Image(id=self._id("sha256:"), exposed_ports=exposed_ports)
+        self._tag(reference, image, {})
+        return image
+
+    def exit(self, container: str, code: int, *lines: str) -> None:
+        """Let a container print its last lines and end by itself."""
+        found = self._existing(container)
+        found.lines += lines
+        found.running, found.exit_code = False, code
+
+    async def gateway(self) -> str:
+        await self._called("gateway")
+        return "172.17.0.1"
+
+    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], log: Log) -> str:
+        await self._called("build", request)
+        self.contexts[request.tag] = b"".join([chunk async for chunk in context])
+        recipe = self.recipes.get(request.dockerfile, Recipe())
+        for number, line in enumerate(recipe.lines, start=1):
+            await log(f"#{number} {line}")
+        await asyncio.sleep(recipe.seconds)
+        if recipe.error:
+            raise BuildError(recipe.error, log_tail=recipe.lines)
+        image = Image(id=self._id("sha256:"), exposed_ports=recipe.exposed_ports, healthcheck=recipe.healthcheck)
+        self._tag(request.tag, image, dict(request.labels))
+        return image.id
+
+    async def image(self, reference: str) -> Image | None:
+        await self._called("image", reference)
+        found = self._find_image(reference)
+        return found.image if found else None
+
+    async def pull(self, reference: str, log: Log) -> Image:
+        await self._called("pull", reference)
+        if reference not in self.registry:
+            raise LaunchError(f"the image {reference} cannot be pulled: not found", "Check the image's name and tag.")
+        await log("Pull complete")
+        self._tag(reference, self.registry[reference], {})
+        return self.registry[reference]
+
+    async def remove_image(self, reference: str) -> None:
+        await self._called("remove_image", reference)
+        found = self._find_image(reference)
+        if found is None:
+            return
+        if any(container.image == found.image.id for container in self._containers.values()):
+            raise TemporaryError(f"a container uses the image {reference}")
+        found.tags.discard(reference)
+        if not found.tags or reference == found.image.id:
+            self._images.remove(found)
+
+    async def subnets(self) -> list[ipaddress.IPv4Network]:
+        await self._called("subnets")
+        return [network.subnet for network in self._networks.values()]
+
+    async def ensure_network(self, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str]) -> bool:
+        await self._called("ensure_network", name, subnet, labels)
+        if name in self._networks:
+            _check_owner(name, self._networks[name].labels, labels)
+            return True
+        taken = [*self.foreign_subnets, *(network.subnet for network in self._networks.values())]
+        if any(subnet.overlaps(other) for other in taken):
+            return False
+        self._networks[name] = _Network(id=self._id("net"), name=name, subnet=subnet, labels=dict(labels))
+        return True
+
+    async def remove_network(self, name: str) -> None:
+        await self._called("remove_network", name)
+        self._networks = {key: value for key, value in self._networks.items() if name not in {key, value.id}}
+        for container in self._containers.values():
+            container.addresses.pop(name, None)
+
+    async def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        await self._called("ensure_volume", name, labels)
+        _check_owner(name, self._volumes.setdefault(name, dict(labels)), labels)
+
+    async def remove_volume(self, name: str) -> None:
+        await self._called("remove_volume", name)
+        users = [container.name for container in self._containers.values() if name in _volumes(container.body)]
+        if name in self._volumes and users:
+            raise TemporaryError(f"volume {name} is in use by {users}")
+        self._volumes.pop(name, None)
+
+    async def create_container(self, name: str, body: Mapping[str, Any]) -> str:
+        await self._called("create_container", name, body)
+        existing = self._container(name)
+        if existing is not None:
+            _check_owner(name, existing.labels, body.get("Labels") or {})
+            return existing.id
+        image = self._find_image(body["Image"])
+        if image is None:
+            raise TemporaryError(f"No such image: {body['Image']}")
+        container = _Container(id=self._id("c"), name=name, body=body, image=image.image.id)
+        self._containers[name] = container
+        return container.id
+
+    async def start(self, container: str) -> None:
+        await self._called("start", container)
+        found = self._existing(container)
+        if found.running:
+            return
+        if missing := [network for network in found.networks if network not in self._networks]:
+            raise TemporaryError(f"network {missing[0]} not found")
+        program = self.programs.get(found.command, Program())
+        if program.error:
+            raise LaunchError(f"the container does not start: {program.error}")
+        found.started, found.running = True, program.exit_code is None
+        found.exit_code = program.exit_code
+        found.lines += program.lines
+        for name in found.networks:
+            network = self._networks[name]
+            found.addresses[name] = str(network.subnet[next(network.addresses)])
+
+    async def stop(self, container: str, grace_seconds: int) -> None:
+        await self._called("stop", container, grace_seconds)
+        found = self._container(container)
+        if found is not None and found.running:
+            found.running, found.exit_code, found.addresses = False, 137, {}
+
+    async def remove_container(self, container: str) -> None:
+        await self._called("remove_container", container)
+        found = self._container(container)
+        if found is not None:
+            del self._containers[found.name]
+
+    async def container(self, container: str) -> ContainerStatus | None:
+        await self._called("container", container)
+        found = self._container(container)
+        return _status(found) if found else None
+
+    async def run_check(self, container: str, test: tuple[str, ...], seconds: float) -> int | None:
+        await self._called("run_check", container, test, seconds)
+        found = self._container(container)
+        return self.checks.get(test, 0) if found is not None and found.running else 1
+
+    async def logs(self, container: str, tail: int) -> tuple[str, ...]:
+        await self._called("logs", container, tail)
+        found = self._container(container)
+        return tuple(found.lines[-tail:]) if found and tail else ()
+
+    async def containers(self, labels: Mapping[str, str]) -> list[ContainerStatus]:
+        await self._called("containers", labels)
+        return [_status(found) for found in self._containers.values() if labels.items() <= found.labels.items()]
+
+    async def objects(self, labels: Mapping[str, str]) -> list[EngineObject]:
+        await self._called("objects", labels)
+        every = [
+            *(("container", c.id, c.name, c.labels) for c in self._containers.values()),
+            *(("network", n.id, n.name, n.labels) for n in self._networks.values()),
+            *(("volume", name, name, carried) for name, carried in self._volumes.items()),
+            *(("image", i.image.id, min(i.tags, default=i.image.id), i.labels) for i in self._images),
+        ]
+        return [
+            EngineObject(kind=kind, id=id_, name=name, labels=carried)
+            for kind, id_, name, carried in every
+            if labels.items() <= carried.items()
+        ]
+
+    async def _called(self, name: str, *arguments: object) -> None:
+        self.calls.append((name, arguments))
+        await self.before(name, arguments)
+
+    def _id(self, prefix: str) -> str:
+        return f"{prefix}{next(self._ids):012x}"
+
+    def _tag(self, reference: str, image: Image, labels: dict[str, str]) -> None:
+        for other in self._images:
+            other.tags.discard(reference)
+        self._images.append(_Image(image=image, labels=labels, tags={reference}))
+
+    def _find_image(self, reference: str) -> _Image | None:
+        matching = (found for found in self._images if reference == found.image.id or reference in found.tags)
+        return next(matching, None)
+
+    def _container(self, container: str) -> _Container | None:
+        matching = (found for found in self._containers.values() if container in {found.id, found.name})
+        return next(matching, None)
+
+    def _existing(self, container: str) -> _Container:
+        found = self._container(container)
+        if found is None:
+            raise TemporaryError(f"No such container: {container}")
+        return found
+
+
+def _check_owner(name: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    if not wanted.items() <= found.items():
+        raise OperatorError(f"{name} exists, and is not the one that this preview would make")
+
+
+def _volumes(body: Mapping[str, Any]) -> set[str]:
+    host = body.get("HostConfig") or {}
+    binds = {bind.partition(":")[0] for bind in host.get("Binds") or ()}
+    return binds | {mount["Source"] for mount in host.get("Mounts") or () if mount["Type"] == "volume"}
+
+
+def _status(container: _Container) -> ContainerStatus:
+    return ContainerStatus(
+        id=container.id,
+        name=container.name,
+        labels=container.labels,
+        image=container.image,
+        running=container.running,
+        exit_code=None if container.running else container.exit_code,
+        started=container.started,
+        addresses=dict(container.addresses) if container.running else {},
+    )

@@ -1,0 +1,115 @@
+"""What the pull request is told, and that nothing from outside does more than be shown."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator import feedback
+from orchestrator.preview import PreviewId, State, Step
+from orchestrator.views import Deployment, Preview, StepTimes
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+PREVIEW = Preview(
+    id=PreviewId(812, 7),
+    repository_name="acme/shop",
+    title="A change",
+    author="ada",
+    branch="feature",
+    host="pr-7-shop.preview.example.com",
+    state=State.READY,
+    reason="GET /health answered 200 through the proxy",
+    commit="c0ffee" + "0" * 34,
+    serving_commit="c0ffee" + "0" * 34,
+    comment_id=None,
+    reported=None,
+    created_at=NOW,
+    updated_at=NOW,
+)
+DEPLOYMENT = Deployment(
+    id=1,
+    generation=1,
+    commit=PREVIEW.commit or "",
+    outcome="ready",
+    failed_step=None,
+    reason="",
+    remedy="",
+    log_tail=(),
+    notes=(),
+    started_at=NOW,
+    finished_at=NOW + timedelta(seconds=72.04),
+    steps=(
+        StepTimes(step=Step.SOURCE, started_at=NOW, finished_at=NOW + timedelta(seconds=0.4)),
+        StepTimes(step=Step.BUILD, started_at=NOW, finished_at=NOW + timedelta(seconds=61)),
+    ),
+)
+URL = "https://pr-7-shop.preview.example.com"
+
+
+def render(preview: Preview, deployment: Deployment | None = DEPLOYMENT) -> feedback.Feedback:
+    return feedback.render(preview, deployment, URL, "https://previewd.example.com")
+
+
+def test_ready_says_where_what_and_how_it_was_proven() -> None:
+    body = render(PREVIEW).body
+    assert body.startswith("<!-- previewd 812-7 -->\n")
+    assert f"Preview ready: [pr-7-shop.preview.example.com]({URL})" in body
+    assert "`c0ffee0` is live after 1 min 12 s: GET /health answered 200 through the proxy." in body
+    assert "| 0.4 s | 1 min 1 s | – | – | – | – |" in body
+
+
+def test_failed_says_the_step_the_reason_the_remedy_and_what_still_serves() -> None:
+    preview = replace(PREVIEW, state=State.FAILED, serving_commit="beef" + "0" * 36)
+    failed = replace(
+        DEPLOYMENT, outcome="failed", failed_step=Step.BUILD, reason="it broke", remedy="mend it", log_tail=("a", "b")
+    )
+    body = render(preview, failed).body
+    for words in (
+        "at **build**",
+        "> it broke",
+        "**What to do:** mend it",
+        "```text\na\nb\n```",
+        "`beef000` still answers",
+    ):
+        assert words in body
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_has_words(state: State) -> None:
+    told = render(replace(PREVIEW, state=state))
+    assert "### " in told.body
+    assert (told.status is None) == (state in (State.REMOVING, State.REMOVED))
+
+
+def test_a_status_names_its_commit_and_fits() -> None:
+    status = render(replace(PREVIEW, reason="x" * 500)).status
+    assert status is not None
+    assert (status.commit, status.state, len(status.description)) == (PREVIEW.commit, "success", 140)
+
+
+def test_nothing_is_said_of_a_commit_that_is_not_known() -> None:
+    assert render(replace(PREVIEW, state=State.WAITING, commit=None)).status is None
+
+
+@given(st.text())
+def test_text_from_outside_mentions_nobody_and_brings_no_markup(text: str) -> None:
+    shown = feedback.plain(text)
+    assert not re.search(r"@\w", shown)
+    assert "<" not in shown
+    assert not re.search(r"(?<!\\)[`*_\[\]]", shown.replace("\\\\", ""))
+
+
+@given(st.lists(st.text(), max_size=50))
+def test_no_log_line_closes_its_fence(lines: list[str]) -> None:
+    first, *inside, last = feedback.fenced(lines).split("\n")
+    fence = first.removesuffix("text")
+    assert last == fence
+    assert not any(line.strip().startswith(fence) for line in inside)
+
+
+def test_the_digest_changes_with_what_is_said() -> None:
+    assert render(PREVIEW).digest == render(PREVIEW).digest
+    assert render(PREVIEW).digest != render(replace(PREVIEW, reason="otherwise")).digest

@@ -1,0 +1,51 @@
+"""Names are made from numbers, fit where they go, and can be read back."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator import names
+from orchestrator.names import Names
+from orchestrator.preview import PreviewId
+
+TEMPLATE = "pr-{number}-{repo}.{domain}"
+previews = st.builds(PreviewId, st.integers(1, 2**40), st.integers(1, 10**6))
+
+
+@given(previews)
+def test_a_database_is_read_back_and_fits_postgres(preview: PreviewId) -> None:
+    name = Names(instance="previewd", preview=preview).database
+    assert len(name) <= 63
+    assert names.preview_of_database("previewd", name) == preview
+    assert names.preview_of_database("other", name) is None
+
+
+@given(previews)
+def test_labels_are_read_back(preview: PreviewId) -> None:
+    assert names.preview_of(Names(instance="previewd", preview=preview).labels()) == preview
+
+
+@given(st.text(), st.text())
+def test_a_hostile_repository_name_makes_a_plain_host(owner: str, repository: str) -> None:
+    host = names.host_name(TEMPLATE, "preview.example.com", f"{owner}/{repository}", 7)
+    label, _, domain = host.partition(".")
+    assert domain == "preview.example.com"
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label)
+
+
+def test_two_long_names_that_begin_alike_stay_apart() -> None:
+    first, second = (names.host_name(TEMPLATE, "x.org", "a/" + "b" * 80 + end, 7) for end in "cd")
+    assert first != second
+
+
+@given(st.text())
+def test_an_image_is_named_as_the_engine_allows(service: str) -> None:
+    image = Names(instance="previewd", preview=PreviewId(812, 7)).image(service, "0123456789abcdef")
+    assert re.fullmatch(r"[a-z0-9]+/[a-z0-9]+(-+[a-z0-9]+)*:[0-9a-f]{12}", image)
+
+
+@pytest.mark.parametrize("labels", [{}, {names.REPOSITORY_LABEL: "x", names.PULL_LABEL: "1"}])
+def test_labels_that_do_not_say_name_nobody(labels: dict[str, str]) -> None:
+    assert names.preview_of(labels) is None
