@@ -92,7 +92,7 @@ class Engine(Protocol):
     async def remove_volume(self, name: str) -> None: ...
 
     async def create_container(self, name: str, body: Mapping[str, Any]) -> str:
-        """Create from the Engine API's own body and return the id; an existing one of that name is returned as is."""
+        """Create from the Engine API's own body and return the id; one of that name with these labels is adopted."""
 
     async def start(self, container: str) -> None:
         """Start it. Raises LaunchError when its command cannot be run."""

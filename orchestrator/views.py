@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import ColumnElement, Row, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.preview import PreviewId, State, Step
@@ -104,6 +104,8 @@ class Views:
         return await self._previews(previews.c.repository > 0)
 
     async def preview(self, preview: PreviewId) -> Preview | None:
+        if not _fits(preview):
+            return None
         found = await self._previews(_is(preview))
         return found[0] if found else None
 
@@ -149,21 +151,34 @@ class Views:
         async with self._engine.connect() as connection:
             return [LogLine(id=r.id, step=r.step, line=r.line, at=r.at) for r in await connection.execute(query)]
 
-    async def route(self, host: str) -> Route | None:
+    async def log_end(self, deployment: int, limit: int = 1000) -> list[LogLine]:
+        """The last lines of a deployment, oldest first."""
+        query = select(logs).where(logs.c.deployment == deployment).order_by(logs.c.id.desc()).limit(limit)
         async with self._engine.connect() as connection:
-            row = (await connection.execute(select(previews).where(previews.c.host == host))).one_or_none()
-        if row is None or row.state is State.REMOVED:
-            return None
-        return Route(
-            host=row.host,
-            state=row.state,
-            reason=row.reason,
-            commit=row.serving_commit,
-            upstream=row.serving_upstream,
-            candidate_commit=row.candidate_commit,
-            candidate_upstream=row.candidate_upstream,
-            probe_token=row.probe_token,
-        )
+            rows = (await connection.execute(query)).all()
+        return [LogLine(id=r.id, step=r.step, line=r.line, at=r.at) for r in reversed(rows)]
+
+    async def states(self) -> dict[State, int]:
+        """How many previews there are in each state."""
+        query = select(previews.c.state, func.count()).group_by(previews.c.state)
+        async with self._engine.connect() as connection:
+            return {state: count for state, count in await connection.execute(query)}  # noqa: C416 - rows are no tuples
+
+    async def route(self, host: str) -> Route | None:
+        """Where requests for `host` go; None when no live preview has it."""
+        return next(iter((await self._routes(previews.c.host == host)).values()), None)
+
+    async def route_of(self, preview: PreviewId) -> Route | None:
+        return (await self._routes(_is(preview))).get(preview)
+
+    async def routes(self) -> dict[PreviewId, Route]:
+        """Where the requests for every live preview go."""
+        return await self._routes(previews.c.repository > 0)
+
+    async def _routes(self, condition: ColumnElement[bool]) -> dict[PreviewId, Route]:
+        query = select(previews).where(condition, previews.c.state != State.REMOVED)
+        async with self._engine.connect() as connection:
+            return {PreviewId(row.repository, row.number): _route(row) for row in await connection.execute(query)}
 
     async def _previews(self, condition: ColumnElement[bool]) -> list[Preview]:
         query = select(previews).where(condition).order_by(previews.c.updated_at.desc())
@@ -181,9 +196,15 @@ def _named(text: str) -> ColumnElement[bool] | None:
         named = previews.c.number == int(number)
         return named & (previews.c.repository_name == repository) if hash_sign and repository else named
     try:
-        return _is(PreviewId.parse(text))
+        preview = PreviewId.parse(text)
     except ValueError:
         return previews.c.host == text.lower() if "." in text else None
+    return _is(preview) if _fits(preview) else None
+
+
+def _fits(preview: PreviewId) -> bool:
+    """Whether its numbers fit the columns: Postgres calls any other a wrong query, not an unknown preview."""
+    return preview.repository < 1 << 63 and preview.number < 1 << 31
 
 
 def _preview(row: Row[Any]) -> Preview:
@@ -202,6 +223,19 @@ def _preview(row: Row[Any]) -> Preview:
         reported=row.reported,
         created_at=row.created_at,
         updated_at=row.updated_at,
+    )
+
+
+def _route(row: Row[Any]) -> Route:
+    return Route(
+        host=row.host,
+        state=row.state,
+        reason=row.reason,
+        commit=row.serving_commit,
+        upstream=row.serving_upstream,
+        candidate_commit=row.candidate_commit,
+        candidate_upstream=row.candidate_upstream,
+        probe_token=row.probe_token,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 
 from tests.forge import Forge, PullRequest, Repository
 from tests.support.installation import EXAMPLE, Installation
@@ -221,7 +222,7 @@ async def _show_comment(scene: Scene, pull: PullRequest, word: str) -> None:
 
     body = await eventually(told, f"the comment says {word}")
     headline = next(line for line in body.splitlines() if line.startswith("###"))
-    scene.story.tell(f"the comment on #{pull.number} says: {headline.removeprefix('### ')}")
+    scene.story.tell(f"the comment on #{pull.number} says: {escape(headline.removeprefix('### '))}")
 
 
 async def _json(scene: Scene, preview: dict[str, Any], path: str) -> list[Any]:

@@ -112,9 +112,9 @@ async def _passes_what_browsers_send(previewd: Installation, preview: dict[str, 
     async with previewd.proxy.stream("GET", "/api/stream", headers=host) as stream:
         first = await anext(stream.aiter_raw())
         assert first, "a part arrives before the whole is there"
-    socket = f"ws://127.0.0.1:{previewd.proxy_port}/ws"
-    origin = {"Host": preview["host"]}
-    async with websockets.connect(socket, additional_headers=origin, proxy=None) as connection:
+    address = f"ws://{preview['host']}:{previewd.proxy_port}/ws"
+    door = {"host": "127.0.0.1", "port": previewd.proxy_port}
+    async with websockets.connect(address, proxy=None, **door) as connection:
         await connection.send("hello")
         assert "hello" in str(await connection.recv())
 

@@ -1,14 +1,14 @@
 """What happens to previews when things go another way: who may run, pushes in a hurry, kills, failures, neighbours."""
 
 import asyncio
-import os
-import signal
-import subprocess
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
+import asyncpg
+import psutil
 import pytest
+import pytest_asyncio
 
 from tests.forge import Forge, PullRequest
 from tests.support.apps import crashing, slow_build, tiny
@@ -25,7 +25,7 @@ def forge() -> Iterator[Forge]:
         yield forge
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def previewd(forge: Forge) -> AsyncIterator[Installation]:
     """One for the whole module: each test has repositories of its own, and leaves none of their previews."""
     async with Installation(forge) as previewd:
@@ -90,21 +90,13 @@ def team(forge: Forge, previewd: Installation, request: pytest.FixtureRequest) -
     return Team(forge, previewd, request.node.name.replace("_", "-")[5:40].strip("-"))
 
 
-def part_of(previewd: Installation, name: str) -> int:
+def part_of(previewd: Installation, name: str) -> psutil.Process:
     """The process of a part of `previewd up`."""
-    wanted = {"worker": "worker", "redis": "redis-server"}[name]
-    for child in _descendants(previewd.process.pid if previewd.process else 0):
-        command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        if wanted in command and "up" not in command.split():
+    assert previewd.process is not None
+    for child in psutil.Process(previewd.process.pid).children(recursive=True):
+        if name in (child.name(), child.cmdline()[-1]):
             return child
     raise AssertionError(f"no {name} runs")
-
-
-def _descendants(process: int) -> list[int]:
-    found = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(pid): int(parent) for pid, parent in (line.split() for line in found.splitlines())}
-    children = [pid for pid, parent in parents.items() if parent == process]
-    return [pid for child in children for pid in (child, *_descendants(child))]
 
 
 async def test_others_wait_and_the_comment_says_why(team: Team, forge: Forge, previewd: Installation) -> None:
@@ -169,7 +161,7 @@ async def test_a_worker_killed_in_a_build_is_replaced_and_the_preview_goes_live(
         return "sleep 4" in log.text
 
     await eventually(is_building, "the build's own output is recorded while it runs")
-    os.kill(part_of(previewd, "worker"), signal.SIGKILL)
+    part_of(previewd, "worker").kill()
     await team.reaches(pull, "ready")
     assert await team.answer(pull) == "survived"
     outcomes = [d["outcome"] for d in await previewd.deployments(await team.preview(pull))]
@@ -181,12 +173,12 @@ async def test_a_worker_killed_in_a_build_is_replaced_and_the_preview_goes_live(
 async def test_a_delivery_while_redis_hangs_is_answered_and_acted_upon_later(
     team: Team, previewd: Installation
 ) -> None:
-    redis = part_of(previewd, "redis")
-    os.kill(redis, signal.SIGSTOP)
+    redis = part_of(previewd, "redis-server")
+    redis.suspend()
     try:
         pull = await team.open(tiny("late"))  # asserts the 202
     finally:
-        os.kill(redis, signal.SIGCONT)
+        redis.resume()
     await team.reaches(pull, "ready")
     assert await team.answer(pull) == "late"
     await team.close(pull)
@@ -237,14 +229,25 @@ async def test_two_previews_cannot_reach_each_other_nor_the_control_plane(team: 
     refused = await team.answer(first, f"/reach/{other}/8000")
     assert refused.startswith("refused"), "another preview's container"
 
-    environment = dict(line.partition("=")[::2] for line in (await team.answer(first, "/environment")).splitlines())
-    gateway, port = environment["DATABASE_URL"].rpartition("@")[2].partition("/")[0].split(":")
+    own, others = await _database_url(team, first), await _database_url(team, second)
+    gateway, port = own.hostname, own.port
     assert await team.answer(first, f"/reach/{gateway}/{port}") == "reached", "its own database, on the gateway"
+    login: dict[str, Any] = {"host": gateway, "port": port, "user": own.username, "password": own.password}
+    await (await asyncpg.connect(**login, database=own.path[1:])).close()
+    with pytest.raises(asyncpg.PostgresError):
+        await asyncpg.connect(**login, database=others.path[1:])
+
     for name, listening in await _control_plane(previewd):
-        answers = [await team.answer(first, f"/reach/{address}/{listening}") for address in (gateway, "127.0.0.1")]
+        answers = [await team.answer(first, f"/reach/{address}/{listening}") for address in (str(gateway), "127.0.0.1")]
         assert all(answer.startswith("refused") for answer in answers), f"{name} answers from inside a preview"
     for pull in (first, second):
         await team.close(pull)
+
+
+async def _database_url(team: Team, pull: PullRequest) -> SplitResult:
+    """What the application was given, read from inside it."""
+    lines = (await team.answer(pull, "/environment")).splitlines()
+    return urlsplit(dict(line.partition("=")[::2] for line in lines)["DATABASE_URL"])
 
 
 async def _address_of(team: Team, pull: PullRequest) -> str:

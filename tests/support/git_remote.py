@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -53,7 +53,7 @@ class Remote:
 def served(folder: Path) -> Iterator[Remote]:
     """Serve a new repository in `folder` on a free port of the loopback address."""
     remote = Remote(folder=folder / "repo.git", url="")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(remote))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"remote": remote}))
     remote.url = f"http://127.0.0.1:{server.server_address[1]}/repo.git"
     subprocess.run(["git", "init", "-q", "--bare", str(remote.folder)], env=_environment(), check=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -66,60 +66,57 @@ def served(folder: Path) -> Iterator[Remote]:
         server.server_close()
 
 
-def _handler(remote: Remote) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer()
+class _Handler(BaseHTTPRequestHandler):
+    remote: Remote
 
-        def do_POST(self) -> None:
-            self._answer()
+    def do_GET(self) -> None:
+        self._answer()
 
-        def _answer(self) -> None:
-            remote.requests.append(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            time.sleep(remote.delay)
-            wanted = "Basic " + base64.b64encode(f"x-access-token:{remote.token}".encode()).decode()
-            if remote.status:
-                self.send_error(remote.status)
-            elif remote.token and self.headers.get("Authorization") != wanted:
-                self.send_response(401)
-                self.send_header("WWW-Authenticate", 'Basic realm="forge"')
-                self.end_headers()
-            else:
-                self._backend(body)
+    def do_POST(self) -> None:
+        self._answer()
 
-        def _backend(self, body: bytes) -> None:
-            path, _, query = self.path.partition("?")
-            environment = _environment() | {
-                "GIT_PROJECT_ROOT": str(remote.folder.parent),
-                "GIT_HTTP_EXPORT_ALL": "1",
-                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-                "PATH_INFO": path,
-                "QUERY_STRING": query,
-                "REQUEST_METHOD": self.command,
-                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-                "CONTENT_LENGTH": str(len(body)),
-            }
-            done = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True, check=True)
-            head, _, content = done.stdout.partition(b"\r\n\r\n")
-            headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
-            self.send_response(int(headers.pop("Status", "200").split()[0]))
-            for name, value in headers.items():
-                self.send_header(name, value)
+    def _answer(self) -> None:
+        self.remote.requests.append(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        time.sleep(self.remote.delay)
+        wanted = "Basic " + base64.b64encode(f"x-access-token:{self.remote.token}".encode()).decode()
+        if self.remote.status:
+            self.send_error(self.remote.status)
+        elif self.remote.token and self.headers.get("Authorization") != wanted:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="forge"')
             self.end_headers()
-            self.wfile.write(content)
+        else:
+            self._backend(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it so
-            """Tests print nothing."""
+    def _backend(self, body: bytes) -> None:
+        path, _, query = self.path.partition("?")
+        environment = _environment() | {
+            "GIT_PROJECT_ROOT": str(self.remote.folder.parent),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "REQUEST_METHOD": self.command,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+        }
+        done = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True, check=True)
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        self.send_response(int(headers.pop("Status", "200").split()[0]))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
 
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # the client was killed, as tests do
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it so
+        """Tests print nothing."""
 
-    return Handler
+    def handle(self) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client was killed, as tests do
+            super().handle()
 
 
 def _data(content: bytes) -> bytes:

@@ -1,0 +1,43 @@
+# The commands of CONTRIBUTING.md. Everything that needs more than Python goes through deploy/bootstrap.py, which
+# sets the machine up and takes away again what it started.
+
+PYTHON ?= python3
+BOOTSTRAP := $(PYTHON) deploy/bootstrap.py
+BIN := .venv/bin
+COMPILE := uv pip compile --universal --generate-hashes --no-header --quiet
+
+export ONCE
+
+.PHONY: demo test check bench setup engine-stop lock clean
+
+demo:           ## the main job, from nothing, on this machine; ONCE=1 ends by itself
+	@$(BOOTSTRAP) run -- $(BIN)/python -m tests.demo
+
+test:           ## everything, on real parts
+	@$(BOOTSTRAP) run -- $(BIN)/python -m pytest
+	@echo "test: all of it passed"
+
+check:          ## format, lint, types, imports, unit tests: needs nothing running
+	@$(BOOTSTRAP) environment
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/unit
+
+bench:          ## the figures, as ratios to a peer in the same run
+	@$(BOOTSTRAP) run -- $(BIN)/python -m tests.bench
+
+setup:          ## the environment, a Docker Engine and the base image, to keep while developing
+	@$(BOOTSTRAP) engine
+
+engine-stop:    ## end the engine that `make setup` started
+	@$(BOOTSTRAP) engine-stop
+
+lock:           ## resolve pyproject.toml again
+	$(COMPILE) pyproject.toml --extra embedded -o requirements.lock
+	$(COMPILE) pyproject.toml --extra embedded --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --group pyproject.toml:peer -o requirements-peer.lock
+
+clean:          ## the environment and the caches, but no data
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""A small FastAPI application on Postgres, in the shape that previews are made for."""

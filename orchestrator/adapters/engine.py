@@ -1,0 +1,492 @@
+"""The Docker Engine: what runs the containers of previews. Made by the worker's composition root, used through ports.
+
+Short calls go through the Docker SDK, each in a thread with a deadline; builds, pulls, checks and logs are streams
+over httpx. All errors of both become ours here, by the Engine's own words and by looking again: its status codes
+alone mislead (404 for an image that a new container needs, 409 for a name that is taken).
+"""
+
+import asyncio
+import ipaddress
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import docker
+import docker.errors
+import httpx
+import requests
+from docker.types import IPAMConfig, IPAMPool
+
+from orchestrator.adapters import buildkit, engine_streams
+from orchestrator.errors import LaunchError, OperatorError, TemporaryError
+from orchestrator.ports import BuildRequest, ContainerStatus, EngineObject, Image, Log
+
+DEFAULT_URL = "unix:///var/run/docker.sock"
+CALL_SECONDS = 60
+"""The Engine answers a short call within this time, or is not well. Removing a large container takes seconds."""
+CREATE_ATTEMPTS = 20
+"""How often a container is created anew while another one of its name is on its way out."""
+RETRY_SECONDS = 0.25
+LOG_OCTETS = 256 * 1024
+"""The most that `logs` returns, however long the lines are."""
+NEVER = "0001-01-01T00:00:00Z"
+
+T = TypeVar("T")
+
+
+class _Refusal(OperatorError):
+    """The Engine answered with an error of ours (4xx)."""
+
+    def __init__(self, doing: str, status: int, words: str) -> None:
+        super().__init__(f"the Docker Engine refuses to {doing}: {words}")
+        self.status = status
+        self.words = words
+
+
+class _Fault(TemporaryError):
+    """The Engine answered with an error of its own (5xx)."""
+
+    def __init__(self, doing: str, status: int, words: str) -> None:
+        super().__init__(f"the Docker Engine failed to {doing}: {words}")
+        self.status = status
+        self.words = words
+
+
+class DockerEngine:
+    """One Docker Engine, API 1.41 or newer, at `unix:///path` or `tcp://host:port`. Connects at its first call."""
+
+    def __init__(self, base_url: str = DEFAULT_URL) -> None:
+        self._base_url = base_url
+        self._connecting = threading.Lock()
+        self._connected: docker.APIClient | None = None
+
+    async def close(self) -> None:
+        if self._connected is not None:
+            await asyncio.to_thread(self._connected.close)
+
+    async def gateway(self) -> str:
+        network = await self._call("describe its default bridge", lambda api: api.inspect_network("bridge"))
+        for pool in network["IPAM"]["Config"] or ():
+            subnet = ipaddress.ip_network(pool["Subnet"])
+            if isinstance(subnet, ipaddress.IPv4Network):
+                return str(pool.get("Gateway") or subnet[1])
+        raise OperatorError(
+            "the Docker Engine's default bridge has no IPv4 address",
+            remedy="Remove `bridge: none` from the Engine's daemon.json and restart it.",
+        )
+
+    # Images
+
+    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], log: Log) -> str:
+        async with await self._streams() as client:
+            return await buildkit.build(client, request, context, log)
+
+    async def image(self, reference: str) -> Image | None:
+        try:
+            found = await self._call(f"describe image {reference}", lambda api: _inspect_image(api, reference))
+        except _Refusal as refusal:
+            if refusal.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        return _image(found)
+
+    async def pull(self, reference: str, log: Log) -> Image:
+        try:
+            async with await self._streams() as client:
+                await _pull(client, _tagged(reference), log)
+        except httpx.TransportError as error:
+            raise _unreachable(error) from error
+        image = await self.image(reference)
+        if image is None:
+            raise TemporaryError(f"the image {reference} was pulled, and is gone again")
+        return image
+
+    async def remove_image(self, reference: str) -> None:
+        """A name is one of perhaps several of its image; an id is the image with all of its names."""
+        whole = reference.startswith("sha256:")
+        await self._remove(f"remove image {reference}", lambda api: api.remove_image(reference, force=whole))
+
+    # Networks and volumes
+
+    async def subnets(self) -> list[ipaddress.IPv4Network]:
+        networks = await self._call("list its networks", lambda api: api.networks())
+        pools = (pool["Subnet"] for network in networks for pool in network["IPAM"]["Config"] or () if "Subnet" in pool)
+        subnets = (ipaddress.ip_network(pool, strict=False) for pool in pools)
+        return [subnet for subnet in subnets if isinstance(subnet, ipaddress.IPv4Network)]
+
+    async def ensure_network(self, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str]) -> bool:
+        """Names of networks are not unique on the Engine: look first, and look again after creating."""
+        if await self._own_network(name, labels):
+            return True
+        try:
+            created = await self._call(f"create network {name}", lambda api: _create_network(api, name, subnet, labels))
+        except (_Refusal, _Fault) as answer:
+            if "overlap" in answer.words.lower():
+                return False
+            if answer.status == HTTPStatus.CONFLICT and await self._own_network(name, labels):
+                return True
+            raise
+        kept = await self._own_network(name, labels)
+        if kept != created["Id"]:
+            await self.remove_network(created["Id"])
+        return True
+
+    async def remove_network(self, name: str) -> None:
+        for network in await self._networks(name) or [{"Id": name}]:
+            await self._remove_network(network["Id"])
+
+    async def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """The Engine answers the existing volume of a name, whatever its labels are."""
+        volume = await self._call(f"create volume {name}", lambda api: api.create_volume(name, labels=dict(labels)))
+        _check_owner(f"volume {name}", volume.get("Labels") or {}, labels)
+
+    async def remove_volume(self, name: str) -> None:
+        await self._remove(f"remove volume {name}", lambda api: api.remove_volume(name))
+
+    # Containers
+
+    async def create_container(self, name: str, body: Mapping[str, Any]) -> str:
+        doing = f"create container {name}"
+        for _ in range(CREATE_ATTEMPTS):
+            try:
+                created = await self._call(doing, lambda api: _create_container(api, name, body))
+                return str(created["Id"])
+            except (_Refusal, _Fault) as answer:
+                if answer.status != HTTPStatus.CONFLICT:
+                    raise _not_created(answer) from answer
+                conflict = answer
+            existing = await self._inspect(name)
+            if existing is not None and existing["State"]["Status"] != "removing":
+                _check_owner(f"container {name}", existing["Config"]["Labels"] or {}, body.get("Labels") or {})
+                return str(existing["Id"])
+            await asyncio.sleep(RETRY_SECONDS)
+        raise TemporaryError(conflict.message)
+
+    async def start(self, container: str) -> None:
+        try:
+            await self._call(f"start container {container}", lambda api: api.start(container))
+        except (_Refusal, _Fault) as answer:
+            raise _not_started(answer) from answer
+
+    async def stop(self, container: str, grace_seconds: int) -> None:
+        await self._remove(f"stop container {container}", lambda api: api.stop(container, timeout=grace_seconds))
+
+    async def remove_container(self, container: str) -> None:
+        doing = f"remove container {container}"
+        for _ in range(CREATE_ATTEMPTS):
+            try:
+                await self._remove(doing, lambda api: api.remove_container(container, v=True, force=True))
+            except TemporaryError:
+                state = await self._inspect(container)
+                if state is None:
+                    return
+                if state["State"]["Status"] != "removing":
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+        raise TemporaryError(f"the Docker Engine is still busy to {doing}")
+
+    async def container(self, container: str) -> ContainerStatus | None:
+        found = await self._inspect(container)
+        return None if found is None else _status(found)
+
+    async def containers(self, labels: Mapping[str, str]) -> list[ContainerStatus]:
+        listed = await self._call("list its containers", lambda api: api.containers(all=True, filters=_filter(labels)))
+        found = [await self.container(entry["Id"]) for entry in listed]
+        return [status for status in found if status is not None]
+
+    async def run_check(self, container: str, test: tuple[str, ...], seconds: float) -> int | None:
+        """A container that does not run fails its check. One that took too long goes on inside: no call ends it."""
+        command = ["/bin/sh", "-c", *test[1:]] if test[0] == "CMD-SHELL" else [*test[1:]]
+        try:
+            made = await self._call(f"check container {container}", lambda api: api.exec_create(container, command))
+            async with asyncio.timeout(seconds), await self._streams() as client:
+                await _run(client, made["Id"])
+            done = await self._call("read a check's result", lambda api: api.exec_inspect(made["Id"]))
+        except _Refusal as refusal:
+            if refusal.status in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+                return 1
+            raise
+        except TimeoutError:
+            return None
+        except httpx.TransportError as error:
+            raise _unreachable(error) from error
+        code = done["ExitCode"]
+        return 1 if code is None else int(code)
+
+    async def logs(self, container: str, tail: int) -> tuple[str, ...]:
+        found = await self._inspect(container)
+        if found is None:
+            return ()
+        parameters = {"stdout": "1", "stderr": "1", "tail": str(tail)}
+        try:
+            async with (
+                await self._streams() as client,
+                client.stream("GET", f"/containers/{found['Id']}/logs", params=parameters) as response,
+            ):
+                if response.is_error:
+                    return ()
+                text = await _end(engine_streams.output(response, framed=not found["Config"]["Tty"]), LOG_OCTETS)
+        except httpx.TransportError as error:
+            raise _unreachable(error) from error
+        return tuple(line.rstrip("\r") for line in text.decode(errors="replace").removesuffix("\n").split("\n") if text)
+
+    async def objects(self, labels: Mapping[str, str]) -> list[EngineObject]:
+        return await self._call("list what carries our labels", lambda api: _objects(api, _filter(labels)))
+
+    # The one place where the Engine is called and its errors become ours
+
+    async def _call(self, doing: str, call: Callable[[docker.APIClient], T]) -> T:
+        """Run one short call in a thread. A cancelled task waits for it: no effect comes after the task's end."""
+        thread = asyncio.create_task(asyncio.to_thread(self._attempt, doing, call))
+        try:
+            return await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            await _finished(thread)
+            raise
+
+    def _attempt(self, doing: str, call: Callable[[docker.APIClient], T]) -> T:
+        try:
+            return call(self._api())
+        except docker.errors.APIError as error:
+            status, words = error.status_code or 0, str(error.explanation or error)
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise _Fault(doing, status, words) from error
+            raise _Refusal(doing, status, words) from error
+        except (requests.RequestException, docker.errors.DockerException) as error:
+            unreachable = _unreachable(error)
+        raise unreachable  # not from the error: that holds on to a socket which the SDK left open
+
+    def _api(self) -> docker.APIClient:
+        with self._connecting:
+            if self._connected is None:
+                api = docker.APIClient(base_url=self._base_url, version="auto", timeout=CALL_SECONDS)
+                api.trust_env = False  # an Engine is never behind the proxy that the environment names
+                self._connected = api
+            return self._connected
+
+    async def _streams(self) -> httpx.AsyncClient:
+        version = await self._call("say its version", lambda api: api.api_version)
+        return engine_streams.client(self._base_url, version)
+
+    async def _remove(self, doing: str, call: Callable[[docker.APIClient], None]) -> None:
+        """What is not there is removed; what is in use, or already on its way out, may be tried again."""
+        try:
+            await self._call(doing, call)
+        except _Refusal as refusal:
+            if refusal.status == HTTPStatus.CONFLICT:
+                raise TemporaryError(refusal.message) from refusal
+            if refusal.status != HTTPStatus.NOT_FOUND:
+                raise
+
+    async def _inspect(self, container: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = await self._call(
+                f"describe container {container}", lambda api: api.inspect_container(container)
+            )
+        except _Refusal as refusal:
+            if refusal.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        return found
+
+    async def _networks(self, name: str) -> list[dict[str, Any]]:
+        """Every network of exactly this name, the oldest first. The Engine's own filter also finds parts of names."""
+        listed = await self._call("list its networks", lambda api: api.networks(names=[name]))
+        return sorted((n for n in listed if n["Name"] == name), key=lambda n: (n["Created"], n["Id"]))
+
+    async def _own_network(self, name: str, labels: Mapping[str, str]) -> str | None:
+        found = await self._networks(name)
+        for network in found:
+            _check_owner(f"network {name}", network["Labels"] or {}, labels)
+        return found[0]["Id"] if found else None
+
+    async def _remove_network(self, network: str) -> None:
+        doing = f"remove network {network}"
+        try:
+            await self._remove(doing, lambda api: api.remove_network(network))
+        except _Refusal as refusal:
+            if "active endpoints" not in refusal.words:
+                raise
+            await self._call(doing, lambda api: _disconnect_all(api, network))
+            await self._remove(doing, lambda api: api.remove_network(network))
+
+
+async def _finished(thread: "asyncio.Task[Any]") -> None:
+    """Wait for a thread's call, which has a deadline of its own, through whatever else cancels us meanwhile."""
+    while not thread.done():
+        try:
+            await asyncio.wait([thread])
+        except asyncio.CancelledError:
+            continue
+    thread.exception()  # its outcome is nobody's any more
+
+
+def _unreachable(error: Exception) -> TemporaryError | OperatorError:
+    if "PermissionError" in repr(error):
+        return OperatorError(
+            "previewd may not use the Docker Engine's socket",
+            remedy="Run it as a member of the group that owns the socket (usually `docker`).",
+        )
+    return TemporaryError(f"the Docker Engine does not answer: {error}")
+
+
+def _check_owner(what: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Adopt what an earlier, interrupted run of ours made, and nothing else."""
+    if not wanted.items() <= found.items():
+        raise OperatorError(
+            f"{what} exists, and is not the one that this preview would make",
+            remedy=f"Remove {what} if nobody needs it, or give this previewd another instance name.",
+        )
+
+
+def _not_created(answer: _Refusal | _Fault) -> Exception:
+    """404 is an image or a network that went away since it was made; 400 is what the Compose file asked for."""
+    if answer.status == HTTPStatus.NOT_FOUND:
+        return TemporaryError(answer.message)
+    if answer.status == HTTPStatus.BAD_REQUEST:
+        return LaunchError(answer.message)
+    return answer
+
+
+_AUTHORS_FAULT = ("OCI runtime", "executable file not found", "exec format error", "permission denied", "mount")
+_OPERATORS_FAULT = ("no space left on device", "cannot allocate memory", "cgroup")
+
+
+def _not_started(answer: _Refusal | _Fault) -> Exception:
+    """The Engine has no status code of its own for a command that cannot be run: its words tell."""
+    if any(words in answer.words for words in _OPERATORS_FAULT):
+        return OperatorError(answer.message)
+    if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+        return TemporaryError(answer.message)
+    if any(words in answer.words for words in _AUTHORS_FAULT):
+        return LaunchError(
+            f"the container does not start: {answer.words}",
+            remedy="Check that the command exists in the image, is executable, and is built for this machine.",
+        )
+    return answer
+
+
+def _filter(labels: Mapping[str, str]) -> dict[str, list[str]]:
+    return {"label": [f"{key}={value}" for key, value in labels.items()]}
+
+
+def _create_network(
+    api: docker.APIClient, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str]
+) -> dict[str, str]:
+    ipam = IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet))])
+    return api.create_network(name, driver="bridge", ipam=ipam, check_duplicate=True, labels=dict(labels))
+
+
+def _create_container(api: docker.APIClient, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    created: dict[str, Any] = api.create_container_from_config(dict(body), name)  # type: ignore[no-untyped-call]
+    return created
+
+
+def _inspect_image(api: docker.APIClient, reference: str) -> dict[str, Any]:
+    found: dict[str, Any] = api.inspect_image(reference)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _disconnect_all(api: docker.APIClient, network: str) -> None:
+    """Containers that are not ours, or left their endpoint behind when the Engine was killed."""
+    for container in api.inspect_network(network)["Containers"]:
+        api.disconnect_container_from_network(container, network, force=True)
+
+
+def _image(found: dict[str, Any]) -> Image:
+    config = found["Config"] or {}
+    ports = (port.split("/") for port in config.get("ExposedPorts") or {})
+    test = tuple((config.get("Healthcheck") or {}).get("Test") or ())
+    return Image(
+        id=found["Id"],
+        exposed_ports=tuple(sorted(int(number) for number, *protocol in ports if protocol in ([], ["tcp"]))),
+        healthcheck=test if test and test != ("NONE",) else None,
+    )
+
+
+def _status(found: dict[str, Any]) -> ContainerStatus:
+    state = found["State"]
+    running = state["Running"] and not state["Restarting"]
+    started = state["StartedAt"] != NEVER
+    networks = found["NetworkSettings"]["Networks"]
+    return ContainerStatus(
+        id=found["Id"],
+        name=found["Name"].removeprefix("/"),
+        labels=found["Config"]["Labels"] or {},
+        image=found["Image"],
+        running=running,
+        exit_code=state["ExitCode"] if started and not running else None,
+        started=started,
+        oom_killed=state["OOMKilled"],
+        addresses={name: network["IPAddress"] for name, network in networks.items() if network["IPAddress"]},
+    )
+
+
+def _objects(api: docker.APIClient, wanted: dict[str, list[str]]) -> list[EngineObject]:
+    containers = api.containers(all=True, filters=wanted)
+    networks = api.networks(filters=wanted)
+    volumes = api.volumes(filters=wanted)["Volumes"] or ()
+    images = api.images(filters=wanted)
+    return [
+        *(_object("container", found, found["Id"], found["Names"][0].removeprefix("/")) for found in containers),
+        *(_object("network", found, found["Id"], found["Name"]) for found in networks),
+        *(_object("volume", found, found["Name"], found["Name"]) for found in volumes),
+        *(_object("image", found, found["Id"], next(iter(found["RepoTags"] or ()), found["Id"])) for found in images),
+    ]
+
+
+def _object(kind: str, found: Mapping[str, Any], id_: str, name: str) -> EngineObject:
+    return EngineObject(kind=kind, id=id_, name=name, labels=found["Labels"] or {})
+
+
+def _tagged(reference: str) -> str:
+    """The Engine pulls every tag of a name that has none."""
+    plain = reference.rpartition("/")[2]
+    return reference if ":" in plain or "@" in plain else f"{reference}:latest"
+
+
+async def _pull(client: httpx.AsyncClient, reference: str, log: Log) -> None:
+    async with client.stream("POST", "/images/create", params={"fromImage": reference}) as response:
+        if response.is_error:
+            raise _not_pulled(reference, await engine_streams.refusal(response))
+        async for message in engine_streams.json_lines(response):
+            if "error" in message:
+                raise _not_pulled(reference, str(message["error"]))
+            if "status" in message and not message.get("progressDetail"):
+                await log(": ".join(str(message[key]) for key in ("id", "status") if key in message))
+
+
+def _not_pulled(reference: str, words: str) -> LaunchError:
+    if any(sign in words.lower() for sign in ("denied", "unauthorized", "authentication required")):
+        remedy = "Check the image's name; a private image needs credentials for its registry on the machine."
+    elif any(sign in words.lower() for sign in ("not found", "manifest unknown", "no such image")):
+        remedy = "Check the image's name and tag, and that it was pushed."
+    else:
+        remedy = "Check that the machine that runs previewd reaches the registry, or pull the image there beforehand."
+    return LaunchError(f"the image {reference} cannot be pulled: {words}", remedy)
+
+
+async def _run(client: httpx.AsyncClient, execution: str) -> None:
+    """Start a prepared command inside of a container and wait for its end. What it prints is not kept."""
+    body = {"Detach": False, "Tty": False}
+    async with client.stream("POST", f"/exec/{execution}/start", json=body) as response:
+        if response.is_error:
+            raise _Refusal("run a check", response.status_code, await engine_streams.refusal(response))
+        async for _ in response.aiter_bytes():
+            pass
+
+
+async def _end(chunks: AsyncIterator[bytes], octets: int) -> bytes:
+    """The last octets of a stream of any length, in bounded memory."""
+    kept: deque[bytes] = deque()
+    size = 0
+    async for chunk in chunks:
+        kept.append(chunk)
+        size += len(chunk)
+        while size - len(kept[0]) >= octets:
+            size -= len(kept.popleft())
+    return b"".join(kept)[-octets:]

@@ -1,0 +1,390 @@
+"""Commits of repositories as git objects on this machine. Made by the worker's composition root, used through ports.
+
+One bare repository per repository of the forge, filled by shallow fetches of pull requests' heads. There is never a
+work tree: no hook, filter, attribute, submodule or link of a pull request's author takes effect here. The token goes
+to git through its environment alone.
+"""
+
+import asyncio
+import base64
+import contextlib
+import fcntl
+import io
+import os
+import posixpath
+import re
+import shutil
+import tarfile
+import tempfile
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orchestrator import dockerignore
+from orchestrator.adapters.git_objects import CHUNK, Content, Entry, GitFailed, Repository
+from orchestrator.errors import (
+    AuthorError,
+    BuildError,
+    ForgeUnavailable,
+    OperatorError,
+    PreviewdError,
+    Superseded,
+    TemporaryError,
+)
+from orchestrator.policy import Pull
+
+READ_LIMIT = 1024 * 1024
+"""Octets of the largest file that `read` returns: Compose files and the like are far smaller."""
+LOCK_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLimits:
+    """How much of a commit is too much."""
+
+    seconds: float = 120
+    """For one fetch, from its start to its end."""
+    entries: int = 200_000
+    octets: int = 4 * 1024**3
+    """All files of the commit together, as they would lie in a work tree; and the largest pack that is fetched."""
+
+
+class GitSources:
+    """Keeps the bare repositories in `root`, each named by its repository's number, so that renames do not matter."""
+
+    def __init__(self, root: Path, limits: SourceLimits | None = None) -> None:
+        self._root = root
+        self._limits = limits or SourceLimits()
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def fetch(self, pull: Pull, token: str) -> None:
+        """Fetch into a ref of its own first: `refs/previewd/N` never names a commit that was not checked."""
+        async with self._locked(pull.repository):
+            repository = self._bare(pull.repository)
+            await repository.create()
+            if await repository.resolve(_kept(pull.number)) == pull.head_commit:
+                return
+            try:
+                await self._fetch(repository, pull, token)
+                await self._check(repository, pull)
+                await repository.run("update-ref", _kept(pull.number), pull.head_commit)
+            finally:
+                await repository.run("update-ref", "-d", _incoming(pull.number))
+
+    async def paths(self, repository: int, commit: str) -> list[str]:
+        """Files and links; a submodule is neither."""
+        entries = await self._entries(repository, commit)
+        return [entry.path for entry in entries if entry.is_file or entry.is_link]
+
+    async def read(self, repository: int, commit: str, paths: Iterable[str]) -> dict[str, bytes]:
+        """Links are not followed, and files of more than 1 MiB are left out too."""
+        wanted = set(paths)
+        entries = await self._entries(repository, commit)
+        found = [entry for entry in entries if entry.path in wanted and entry.is_file and entry.size <= READ_LIMIT]
+        return await _whole(self._bare(repository), found)
+
+    async def context(self, repository: int, commit: str, root: str, dockerfile: str) -> AsyncGenerator[bytes, None]:
+        """Files carry the commit's date: a clock's would make another context at each build of the same commit."""
+        bare = self._bare(repository)
+        entries = _below(_clean(root), await self._entries(repository, commit))
+        if not entries:
+            raise BuildError(f"the commit has no folder {root!r} to build from")
+        ignore = await _ignore(bare, entries, _clean(dockerfile))
+        kept = await asyncio.to_thread(lambda: [entry for entry in entries if not ignore.excludes(entry.path)])
+        async with contextlib.aclosing(_tar(bare, kept, await bare.date(commit))) as stream:
+            async for chunk in stream:
+                yield chunk
+
+    async def export(self, repository: int, commit: str, path: str, target: str) -> bool:
+        """All of it or nothing is at `target` afterwards. What is there already stays, with what containers wrote.
+
+        Everybody may write to it: the user inside of a container is not ours. Links that lead out of the folder, and
+        submodules, are left out.
+        """
+        if await asyncio.to_thread(os.path.lexists, target):
+            return True
+        entries = await self._entries(repository, commit)
+        files = [entry for entry in entries if entry.path == _clean(path) and entry.is_file]
+        below = _below(_clean(path), entries)
+        if not files and not below:
+            return False
+        await _export(self._bare(repository), [replace(file, path="") for file in files] or below, Path(target))
+        return True
+
+    async def remove(self, repository: int, number: int) -> None:
+        bare = self._bare(repository)
+        async with self._locked(repository) as lock:
+            if await asyncio.to_thread(bare.folder.exists):
+                for ref in (_kept(number), _incoming(number)):
+                    await bare.run("update-ref", "-d", ref)
+                if await bare.run("for-each-ref", "--count=1", "refs/previewd"):
+                    return
+            await asyncio.to_thread(shutil.rmtree, bare.folder, ignore_errors=True)
+            await asyncio.to_thread(lock.unlink, missing_ok=True)
+
+    async def _fetch(self, repository: Repository, pull: Pull, token: str) -> None:
+        refspec = f"+refs/pull/{pull.number}/head:{_incoming(pull.number)}"
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                await repository.fetch(pull.clone_url, refspec, _authorization(token), self._limits.octets)
+        except TimeoutError as error:
+            seconds = self._limits.seconds
+            raise ForgeUnavailable(f"fetching {pull.repository_name} took more than {seconds:g} s") from error
+        except GitFailed as failed:
+            raise _not_fetched(pull, _without(failed.words, token)) from None  # the cause may show the token
+
+    async def _check(self, repository: Repository, pull: Pull) -> None:
+        """Hold what was fetched against what was asked for, and against the limits."""
+        commit = await repository.resolve(_incoming(pull.number))
+        if commit != pull.head_commit:
+            raise Superseded(f"pull request {pull.number} has moved on from {pull.head_commit} to {commit}")
+        count = octets = 0
+        async with contextlib.aclosing(repository.entries(commit)) as entries:
+            async for entry in entries:
+                count, octets = count + 1, octets + entry.size
+                if not {"", ".", ".."}.isdisjoint(entry.path.split("/")):
+                    raise AuthorError(f"the commit holds a path that no file can have: {entry.path!r}")
+                if count > self._limits.entries:
+                    raise AuthorError(f"the commit has more than {self._limits.entries} files, the limit here")
+                if octets > self._limits.octets:
+                    raise _too_large(self._limits)
+
+    async def _entries(self, repository: int, commit: str) -> list[Entry]:
+        bare = self._bare(repository)
+        try:
+            return [entry async for entry in bare.entries(commit)]
+        except GitFailed as failed:
+            message = f"commit {commit} of repository {repository} is not on this machine: {failed.words}"
+            raise TemporaryError(message) from failed
+
+    def _bare(self, repository: int) -> Repository:
+        return Repository(self._root / f"{repository}.git")
+
+    @contextlib.asynccontextmanager
+    async def _locked(self, repository: int) -> AsyncIterator[Path]:
+        """Keep out other tasks, and other workers on this machine. Yields the lock's file."""
+        path = self._root / f"{repository}.lock"
+        async with self._locks[repository]:
+            while (descriptor := _try_lock(path)) is None:  # noqa: ASYNC110 -- a file's lock wakes nobody
+                await asyncio.sleep(LOCK_POLL_SECONDS)
+            try:
+                yield path
+            finally:
+                os.close(descriptor)
+
+
+def _kept(number: int) -> str:
+    return f"refs/previewd/{number}"
+
+
+def _incoming(number: int) -> str:
+    return f"refs/incoming/{number}"
+
+
+def _try_lock(path: Path) -> int | None:
+    """Open and lock, without waiting. A file that its last holder deleted meanwhile keeps nobody out."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+            return descriptor
+    except BlockingIOError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+# The forge
+
+
+def _authorization(token: str) -> dict[str, str]:
+    return {"http.extraHeader": f"Authorization: Basic {_basic(token)}"} if token else {}
+
+
+def _basic(token: str) -> str:
+    return base64.b64encode(f"x-access-token:{token}".encode()).decode()
+
+
+def _without(words: str, token: str) -> str:
+    return words.replace(token, "***").replace(_basic(token), "***") if token else words
+
+
+def _not_fetched(pull: Pull, words: str) -> PreviewdError:
+    """It has one exit code for everything: its words tell."""
+    if "couldn't find remote ref" in words:
+        return Superseded(f"pull request {pull.number} has no head to fetch any more")
+    if re.search(r"Authentication failed|could not read Username|error: 40[13]\b|repository '.*' not found", words):
+        return OperatorError(
+            f"the forge does not let us fetch {pull.repository_name}: {words}",
+            remedy="Check that the App or the token is valid and may read this repository's contents.",
+        )
+    if "not allowed" in words and "transport" in words:
+        return OperatorError(f"{pull.clone_url} cannot be fetched: only https and http URLs can", "Use an https URL.")
+    if "died of signal 25" in words:  # SIGXFSZ: the pack grew beyond its limit
+        return AuthorError(f"the commit of pull request {pull.number} is larger than this previewd takes")
+    if re.search(r"fsck error|error: object [0-9a-f]+: \w+:", words):
+        return AuthorError(f"the commit holds an object that git refuses: {words}")
+    return ForgeUnavailable(f"{pull.repository_name} could not be fetched: {words}")
+
+
+def _too_large(limits: SourceLimits) -> AuthorError:
+    return AuthorError(f"the commit's files have more than {limits.octets} octets together, the limit here")
+
+
+# Paths and contents
+
+
+def _clean(path: str) -> str:
+    """A path inside of the repository in git's form; the root is empty."""
+    return posixpath.normpath("/" + path).lstrip("/")
+
+
+def _below(root: str, entries: Sequence[Entry]) -> list[Entry]:
+    """What lies below a folder, with paths relative to it."""
+    prefix = f"{root}/" if root else ""
+    return [replace(entry, path=entry.path[len(prefix) :]) for entry in entries if entry.path.startswith(prefix)]
+
+
+async def _whole(repository: Repository, entries: Sequence[Entry]) -> dict[str, bytes]:
+    async with repository.reading(entries) as content:
+        return {entry.path: await _joined(content(entry)) for entry in entries}
+
+
+async def _joined(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def _ignore(repository: Repository, entries: Sequence[Entry], dockerfile: str) -> dockerignore.Ignore:
+    """The ignore file of this Dockerfile, or else of the folder. The builder gets both files whatever they say."""
+    files = {entry.path: entry for entry in entries if entry.is_file and entry.size <= READ_LIMIT}
+    name = next((name for name in (f"{dockerfile}.dockerignore", ".dockerignore") if name in files), None)
+    if name is None:
+        return dockerignore.parse("")
+    content = await _whole(repository, [files[name]])
+    try:
+        return dockerignore.parse(content[name].decode(errors="replace")).keeping(dockerfile, ".dockerignore")
+    except ValueError as error:
+        raise BuildError(f"{name}, {error}") from error
+
+
+# The tar stream
+
+
+async def _tar(repository: Repository, entries: Sequence[Entry], date: int) -> AsyncGenerator[bytes, None]:
+    """A tar archive in GNU format, with a header for each folder before what is in it."""
+    folders: set[str] = set()
+    pending = bytearray()
+    async with repository.reading([entry for entry in entries if entry.is_file or entry.is_link]) as content:
+        for entry in entries:
+            for folder in _new_folders(entry, folders):
+                pending += _header(folder, date, tarfile.DIRTYPE, mode=0o755)
+            if entry.is_link:
+                link = os.fsdecode(await _joined(content(entry)))
+                pending += _header(entry.path, date, tarfile.SYMTYPE, mode=0o777, link=link)
+            elif entry.is_file:
+                mode = 0o755 if entry.is_executable else 0o644
+                pending += _header(entry.path, date, tarfile.REGTYPE, mode=mode, size=entry.size)
+                async for chunk in content(entry):
+                    pending += chunk
+                    if len(pending) >= CHUNK:
+                        yield bytes(pending)
+                        pending.clear()
+                pending += bytes(-entry.size % tarfile.BLOCKSIZE)
+            if len(pending) >= CHUNK:
+                yield bytes(pending)
+                pending.clear()
+    yield bytes(pending) + bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _new_folders(entry: Entry, known: set[str]) -> Iterable[str]:
+    """The folders on the way to an entry that had no header yet; a submodule is an empty one."""
+    parts = entry.path.split("/")
+    ends = range(1, len(parts) + (0 if entry.is_file or entry.is_link else 1))
+    new = [folder for end in ends if (folder := "/".join(parts[:end])) not in known]
+    known.update(new)
+    return new
+
+
+def _header(path: str, date: int, kind: bytes, *, mode: int, size: int = 0, link: str = "") -> bytes:
+    """GNU format: the Engine's older builders take a PAX header for a Dockerfile."""
+    info = tarfile.TarInfo(path)
+    info.type, info.mode, info.mtime, info.size, info.linkname = kind, mode, date, size, link
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+# Files on this machine
+
+
+async def _export(repository: Repository, entries: Sequence[Entry], target: Path) -> None:
+    """Write beside the target, then rename. An entry without a path is the target itself."""
+    scratch = _scratch(target)
+    try:
+        made = scratch / "export"
+        files = [entry for entry in entries if entry.is_file]
+        links = [entry for entry in entries if entry.is_link]
+        async with repository.reading([*files, *links]) as content:
+            for entry in files:
+                await _write_file(content, entry, made)
+            for entry in links:  # last: nothing is ever written through one
+                await _write_link(content, entry, made)
+        await asyncio.to_thread(_put, made, target)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+
+def _scratch(target: Path) -> Path:
+    """Not in a thread: a cancelled task would not know what the thread made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=".export-", dir=target.parent))
+
+
+async def _write_file(content: Content, entry: Entry, root: Path) -> None:
+    path = root / entry.path
+    handle = await asyncio.to_thread(_create, path, root.parent)
+    with contextlib.closing(handle):
+        async for chunk in content(entry):
+            await asyncio.to_thread(handle.write, chunk)
+    await asyncio.to_thread(path.chmod, 0o777 if entry.is_executable else 0o666)
+
+
+def _create(path: Path, above: Path) -> io.BufferedWriter:
+    _open_folder(path.parent, above)
+    return path.open("xb")
+
+
+async def _write_link(content: Content, entry: Entry, root: Path) -> None:
+    link = os.fsdecode(await _joined(content(entry)))
+    if entry.path and _stays_inside(entry.path, link):
+        await asyncio.to_thread(_link, root / entry.path, link, root.parent)
+
+
+def _link(path: Path, link: str, above: Path) -> None:
+    _open_folder(path.parent, above)
+    path.symlink_to(link)
+
+
+def _open_folder(folder: Path, above: Path) -> None:
+    """Make a folder, and those on the way to it from `above`, open for everybody whatever the umask is."""
+    if folder != above and not folder.is_dir():
+        _open_folder(folder.parent, above)
+        folder.mkdir()
+        folder.chmod(0o777)
+
+
+def _stays_inside(path: str, link: str) -> bool:
+    """Steps up come first and are no more than the link is deep: a step up after another link may lead anywhere."""
+    steps = [step for step in link.split("/") if step not in {"", "."}]
+    ups = sum(1 for step in steps if step == "..")
+    return not link.startswith("/") and steps[:ups] == [".."] * ups and ups <= path.count("/")
+
+
+def _put(made: Path, target: Path) -> None:
+    """Another worker may have been faster; its copy is the same."""
+    _open_folder(made if not made.is_file() else made.parent, made.parent)  # a folder of nothing but left-out links
+    try:
+        made.rename(target)
+    except OSError:
+        if not target.exists():
+            raise

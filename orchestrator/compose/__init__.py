@@ -1,0 +1,6 @@
+"""The Compose language without I/O: load, interpolate, model, policy, engine requests.
+
+Callers hand in a mapping of repository paths to bytes and a mapping of variables; they get a typed `Stack` back,
+or a `ComposeError` that names file, line, column and path. Nothing here reads a file, the process's environment
+or a socket.
+"""

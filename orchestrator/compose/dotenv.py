@@ -1,0 +1,137 @@
+"""`.env` and `env_file` as Compose reads them: quotes, `export`, comments, variables, values over several lines.
+
+Pure. `read` calls it for the repository's `.env` and for every `env_file`; `substitute` gives the variables.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.compose.interpolate import substitute
+from orchestrator.errors import ComposeError, Place
+
+_ASSIGNMENT = re.compile(r"(?:export[ \t]+)?(?P<key>[\w.\[\]-]*)[ \t]*(?P<sign>[=:])[ \t]*")
+_BARE_NAME = re.compile(r"(?:export[ \t]+)?(?P<key>[\w.\[\]-]+)[ \t]*(?:\n|$)")
+_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_ESCAPES: Mapping[str, str] = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'", "$": "$$"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dotenv:
+    """What a file sets, the variables that each value mentioned, and the names that nobody sets."""
+
+    values: Mapping[str, str]
+    mentioned: Mapping[str, frozenset[str]]
+    missing: frozenset[str]
+
+
+def parse(data: bytes, file: str, variables: Mapping[str, str]) -> Dotenv:
+    """Reads a file. A variable in a value comes from `variables`, else from a line above it."""
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ComposeError(Place(file=file), f"byte {error.start} is not UTF-8", "Save it as UTF-8.") from error
+    reader = _Reader(text=text, file=file, variables=variables)
+    reader.run()
+    return Dotenv(values=reader.values, mentioned=reader.mentioned, missing=frozenset(reader.missing))
+
+
+def parse_raw(data: bytes, file: str) -> Dotenv:
+    """Reads a file of `format: raw`: everything after the first `=` is the value, quotes and `$` included."""
+    values: dict[str, str] = {}
+    for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        key, sign, value = line.partition("=")
+        if not sign or not key.strip():
+            raise ComposeError(Place(file=file, line=number), "this line is not NAME=VALUE")
+        values[key.strip()] = value
+    return Dotenv(values=values, mentioned={}, missing=frozenset())
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reader:
+    """Goes through the text once; `position` is where the next statement starts."""
+
+    text: str
+    file: str
+    variables: Mapping[str, str]
+    position: int = 0
+    values: dict[str, str] = field(default_factory=dict)
+    mentioned: dict[str, frozenset[str]] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+
+    def run(self) -> None:
+        while self._skip_blank():
+            if (bare := _BARE_NAME.match(self.text, self.position)) is not None:
+                self._inherit(bare["key"])
+                self.position = bare.end()
+            elif (sign := _ASSIGNMENT.match(self.text, self.position)) is not None and sign["key"]:
+                self.position = sign.end()
+                self._assign(sign["key"])
+            else:
+                raise self._error("this line is not NAME=VALUE", "Write NAME=VALUE, or start the line with #.")
+
+    def _skip_blank(self) -> bool:
+        """Moves over white space and comments; false at the end of the text."""
+        while self.position < len(self.text):
+            if self.text[self.position].isspace():
+                self.position += 1
+            elif self.text[self.position] == "#":
+                self.position = self._line_end()
+            else:
+                return True
+        return False
+
+    def _inherit(self, key: str) -> None:
+        """A name without `=` passes the variable of that name on, if it has a value."""
+        if key in self.variables:
+            self.values[key] = self.variables[key]
+            self.mentioned[key] = frozenset({key})
+
+    def _assign(self, key: str) -> None:
+        quote = self.text[self.position : self.position + 1]
+        if quote == "'":
+            self.values[key] = self._quoted(_SINGLE).replace("\\'", "'")
+        elif quote == '"':
+            self._substitute(key, _unescaped(self._quoted(_DOUBLE)))
+        else:
+            self._substitute(key, self._unquoted())
+
+    def _substitute(self, key: str, template: str) -> None:
+        place = Place(file=self.file, line=self._line(), path=key)
+        result = substitute(template, {**self.values, **self.variables}, place)
+        self.values[key] = result.text
+        self.missing |= result.missing
+        if result.mentioned:
+            self.mentioned[key] = result.mentioned
+
+    def _quoted(self, pattern: re.Pattern[str]) -> str:
+        found = pattern.match(self.text, self.position)
+        if found is None:
+            raise self._error("a quote is opened and never closed", "Close the quote.")
+        self.position = found.end()
+        return found[1]
+
+    def _unquoted(self) -> str:
+        line = self.text[self.position : self._line_end()]
+        self.position = self._line_end()
+        # Only a blank before # starts a comment, and only after a value: `A=#x`, `A= # x` and `A=x#y` hold none.
+        return line.split(" #", 1)[0].strip()
+
+    def _line_end(self) -> int:
+        end = self.text.find("\n", self.position)
+        return len(self.text) if end < 0 else end
+
+    def _line(self) -> int:
+        return self.text.count("\n", 0, self.position) + 1
+
+    def _error(self, message: str, remedy: str) -> ComposeError:
+        return ComposeError(Place(file=self.file, line=self._line()), message, remedy)
+
+
+def _unescaped(text: str) -> str:
+    """A backslash keeps its meaning before n, r, t, a quote, a dollar and itself; elsewhere it is a character."""
+    return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), text, flags=re.DOTALL)

@@ -1,0 +1,146 @@
+"""`$NAME` and `${NAME…}` in the values of a Compose file, from an explicit map of variables and nothing else.
+
+Pure. `read` runs a whole tree through `interpolated`; `dotenv` runs single values through `substitute`. The grammar
+is the Compose Specification's, chapter 12, and the tests hold it against the real binary.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from orchestrator.compose.load import Node
+from orchestrator.errors import ComposeError, Place
+
+MAX_DEPTH = 32
+MAX_LENGTH = 64 * 1024
+"""Characters of one value after substitution: nested defaults must not multiply without end."""
+
+_TOKEN = re.compile(r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|(?P<braced>\{))")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERATOR = re.compile(r":?[-?+]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Substitution:
+    """A value with its variables replaced, the names that it mentioned, and those that had no value."""
+
+    text: str
+    mentioned: frozenset[str]
+    missing: frozenset[str]
+
+
+def substitute(template: str, variables: Mapping[str, str], place: Place) -> Substitution:
+    """Replaces every variable in `template`. Raises ComposeError on a broken `${` and on `${NAME:?message}`."""
+    run = _Run(variables=variables, place=place, template=template)
+    text = run.expand(template, 0)
+    return Substitution(text=text, mentioned=frozenset(run.mentioned), missing=frozenset(run.missing))
+
+
+def interpolated(root: Node, variables: Mapping[str, str]) -> tuple[Node, Mapping[str, Place]]:
+    """The tree with every string value substituted, and where each name without a value first stood."""
+    missing: dict[str, Place] = {}
+    return _tree(root, variables, missing), missing
+
+
+def _tree(node: Node, variables: Mapping[str, str], missing: dict[str, Place]) -> Node:
+    value = node.value
+    if isinstance(value, dict):
+        pairs = {key: _tree(child, variables, missing) for key, child in value.items()}
+        return replace(node, value=pairs)
+    if isinstance(value, tuple):
+        return replace(node, value=tuple(_tree(child, variables, missing) for child in value))
+    if not isinstance(value, str) or "$" not in value:
+        return node
+    result = substitute(value, variables, node.place)
+    for name in sorted(result.missing):
+        missing.setdefault(name, node.place)
+    return replace(node, value=result.text, variables=result.mentioned)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """The state of one substitution."""
+
+    variables: Mapping[str, str]
+    place: Place
+    template: str
+    mentioned: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
+
+    def expand(self, text: str, depth: int) -> str:
+        if depth > MAX_DEPTH:
+            raise ComposeError(self.place, f"`${{…}}` nested deeper than {MAX_DEPTH}", "Use a variable of its own.")
+        parts: list[str] = []
+        position = 0
+        while (token := _TOKEN.search(text, position)) is not None:
+            parts.append(text[position : token.start()])
+            position = token.end()
+            if token["escaped"]:
+                parts.append("$")
+            elif token["plain"]:
+                parts.append(self._value(token["plain"]))
+            else:
+                end = self._closing_brace(text, position)
+                parts.append(self._braced(text[position:end], depth))
+                position = end + 1
+        result = "".join([*parts, text[position:]])
+        if len(result) > MAX_LENGTH:
+            raise ComposeError(self.place, f"the value is longer than {MAX_LENGTH} characters", "Shorten it.")
+        return result
+
+    def _braced(self, inner: str, depth: int) -> str:
+        name = _NAME.match(inner)
+        if name is None:
+            raise self._broken()
+        rest = inner[name.end() :]
+        if not rest:
+            return self._value(name[0])
+        operator = _OPERATOR.match(rest)
+        if operator is None:
+            raise self._broken()
+        return self._apply(name[0], operator[0], rest[operator.end() :], depth)
+
+    def _apply(self, name: str, operator: str, argument: str, depth: int) -> str:
+        """One of `:-` `-` `:+` `+` `:?` `?`; with the colon an empty value counts as none."""
+        self.mentioned.add(name)
+        value = self.variables.get(name)
+        present = value if operator[0] != ":" or value else None
+        if operator[-1] == "+":
+            return "" if present is None else self.expand(argument, depth + 1)
+        if present is not None:
+            return present
+        if operator[-1] == "-":
+            return self.expand(argument, depth + 1)
+        why = self.expand(argument, depth + 1)
+        raise ComposeError(
+            self.place,
+            f"the variable {name} is required and has no value" + (f": {why}" if why else ""),
+            f"Set {name} in the repository's .env, or give a default: ${{{name}:-value}}.",
+        )
+
+    def _value(self, name: str) -> str:
+        self.mentioned.add(name)
+        if name not in self.variables:
+            self.missing.add(name)
+        return self.variables.get(name, "")
+
+    def _closing_brace(self, text: str, start: int) -> int:
+        depth = 1
+        position = start
+        while position < len(text):
+            if text.startswith("${", position):
+                depth += 1
+                position += 1
+            elif text[position] == "}":
+                depth -= 1
+                if depth == 0:
+                    return position
+            position += 1
+        raise self._broken()
+
+    def _broken(self) -> ComposeError:
+        return ComposeError(
+            self.place,
+            f"`{self.template}` is not a valid use of `${{…}}`",
+            "Write ${NAME}, ${NAME:-default} or ${NAME:?message}; write $$ for a dollar sign.",
+        )

@@ -1,0 +1,235 @@
+"""The typed form of a Compose file: what `read` returns and everything after it works on. Values only, no I/O.
+
+Durations are seconds, sizes are bytes, paths are relative to the repository's root with `/` and without `.` or `..`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from orchestrator.errors import Place
+
+COMMIT_VARIABLES = frozenset({"GIT_SHA", "PREVIEW_SHA"})
+"""An image whose tag is built from one of these is this commit's: it is built here, not pulled."""
+
+
+class Condition(StrEnum):
+    """What a service waits for before it starts; the values are Compose's own words."""
+
+    STARTED = "service_started"
+    HEALTHY = "service_healthy"
+    COMPLETED = "service_completed_successfully"
+
+
+class MountKind(StrEnum):
+    """Where a mount's files come from."""
+
+    VOLUME = "volume"
+    ANONYMOUS = "anonymous"
+    BIND = "bind"
+    TMPFS = "tmpfs"
+
+
+class DatabaseMode(StrEnum):
+    """Who gives the preview its database: previewd, the stack's own container, or nobody."""
+
+    MANAGED = "managed"
+    CONTAINER = "container"
+    NONE = "none"
+
+
+class Driver(StrEnum):
+    """The form of DATABASE_URL that the application wants."""
+
+    ASYNCPG = "asyncpg"
+    PSYCOPG = "psycopg"
+    PSYCOPG2 = "psycopg2"
+    PLAIN = "plain"
+
+
+class Template(StrEnum):
+    """What a new preview's database holds at first."""
+
+    EMPTY = "empty"
+    SEEDED = "seeded"
+
+
+class Reset(StrEnum):
+    """When a push gives the preview a fresh database."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+    ON_FORCE_PUSH = "on-force-push"
+    ON_MIGRATION_CHANGE = "on-migration-change"
+
+
+class Encoding(StrEnum):
+    """How a list variable is written: `a,b` or `["a","b"]`."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """How an image is made from the repository."""
+
+    context: str = "."
+    dockerfile: str = "Dockerfile"
+    """Relative to the context, and inside it."""
+    dockerfile_inline: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    platform: str | None = None
+    no_cache: bool = False
+    pull: bool = False
+    shm_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A port of the container. What the file publishes it as is only a hint: previewd publishes nothing."""
+
+    target: int
+    published: str | None = None
+    protocol: str = "tcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """An edge of `depends_on`."""
+
+    condition: Condition = Condition.STARTED
+    required: bool = True
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Healthcheck:
+    """A container's own test. `test` starts with CMD, CMD-SHELL or NONE; empty means the image's own test."""
+
+    test: tuple[str, ...] = ()
+    interval: float | None = None
+    timeout: float | None = None
+    retries: int | None = None
+    start_period: float | None = None
+    start_interval: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """Something mounted into a container."""
+
+    kind: MountKind
+    target: str
+    source: str = ""
+    """A volume's name, or a bind's path in the repository; empty for the other kinds."""
+    read_only: bool = False
+    size: int | None = None
+    """Of a tmpfs, in bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """What the file itself asks its container to be limited to; previewd takes the lower of this and its own."""
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service, complete: every key of the file that previewd acts on has a field here."""
+
+    name: str
+    place: Place
+    image: str | None = None
+    image_variables: frozenset[str] = frozenset()
+    """The variables that the file builds `image` from."""
+    build: Build | None = None
+    """Set also where the image is named by the commit, or is another service's built image."""
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By environment name: the variables that the file builds its value from."""
+    unset: frozenset[str] = frozenset()
+    """Environment names that the file leaves to the outside and that nobody sets."""
+    environment_places: Mapping[str, Place] = field(default_factory=dict)
+    ports: tuple[Port, ...] = ()
+    expose: tuple[int, ...] = ()
+    depends_on: Mapping[str, Dependency] = field(default_factory=dict)
+    healthcheck: Healthcheck | None = None
+    volumes: tuple[Mount, ...] = ()
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    """Target to options, as the Engine takes them."""
+    networks: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"default": ()})
+    """Network to the aliases in it. Empty means no network at all (`network_mode: none`)."""
+    profiles: frozenset[str] = frozenset()
+    limit: Limit = Limit()
+    working_dir: str | None = None
+    user: str | None = None
+    init: bool | None = None
+    stop_signal: str | None = None
+    stop_grace_period: float | None = None
+    read_only: bool = False
+    hostname: str | None = None
+    restart: str = "no"
+    platform: str | None = None
+    tty: bool = False
+    stdin_open: bool = False
+    shm_size: int | None = None
+    cap_drop: tuple[str, ...] = ()
+    extra_hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def interpolated(self) -> frozenset[str]:
+        """Environment names whose value the file builds from `${…}`."""
+        return frozenset(self.sources)
+
+    @property
+    def from_repository(self) -> bool:
+        """Whether its image is built from this commit."""
+        return self.build is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseBlock:
+    """`x-preview.database`. None means that the file does not say: find it out, or take the usual."""
+
+    mode: DatabaseMode = DatabaseMode.MANAGED
+    service: str | None = None
+    driver: Driver | None = None
+    template: Template | None = None
+    reset: Reset | None = None
+    migrations: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewBlock:
+    """`x-preview`: what the repository tells previewd beside the Compose language. None means: find it out."""
+
+    service: str | None = None
+    port: int | None = None
+    health: str | None = None
+    database: DatabaseBlock = DatabaseBlock()
+    encode: Mapping[str, Encoding] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    ttl: float | None = None
+    sleep: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A Compose file, read. `services` holds those that start, in the order of the file."""
+
+    path: str
+    services: Mapping[str, Service]
+    networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    preview: PreviewBlock = PreviewBlock()
+    warnings: tuple[str, ...] = ()
+    """What is missing and may break the application."""
+    notes: tuple[str, ...] = ()
+    """What previewd does differently from Compose, on purpose."""

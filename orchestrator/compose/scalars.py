@@ -1,0 +1,207 @@
+"""Nodes to typed values, by the casts that Compose has: one function per kind of value.
+
+Pure. `service`, `preview` and `read` use these; each raises ComposeError at the node's own place.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import TypeVar
+
+from orchestrator.compose.load import Node
+from orchestrator.errors import ComposeError
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+_TRUE = frozenset({"1", "t", "true", "y", "yes", "on"})
+_FALSE = frozenset({"0", "f", "false", "n", "no", "off"})
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d|w)")
+_SECONDS: Mapping[str, float] = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+    "d": 86_400.0,
+    "w": 604_800.0,
+}
+_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])i?)?b?", re.IGNORECASE)
+_POWERS = ("", "k", "m", "g", "t", "p")
+_PLAIN_POWERS = (-4, 6)
+"""The powers of ten for which Go prints a float without an exponent."""
+
+
+def refuse(node: Node, message: str, remedy: str = "") -> ComposeError:
+    """The error for what stands at `node`."""
+    return ComposeError(node.place, message, remedy)
+
+
+def mapping(node: Node, example: str = "name: value") -> dict[str, Node]:
+    """The pairs of a mapping."""
+    if not isinstance(node.value, dict):
+        raise refuse(node, f"this must be a mapping, and is {node.kind}", f"Write `{example}` below it.")
+    return node.value
+
+
+def items(node: Node, example: str = "- value") -> tuple[Node, ...]:
+    """The items of a list."""
+    if not isinstance(node.value, tuple):
+        raise refuse(node, f"this must be a list, and is {node.kind}", f"Write `{example}` below it.")
+    return node.value
+
+
+def text(node: Node) -> str:
+    """A string, and only a string: Compose does not take a number for one here."""
+    if not isinstance(node.value, str):
+        raise refuse(node, f"this must be a string, and is {node.kind}", "Put it in quotes.")
+    return node.value
+
+
+def scalar_text(node: Node) -> str:
+    """A string, number or boolean, written the way that Compose writes it into an environment."""
+    match node.value:
+        case bool():
+            return "true" if node.value else "false"
+        case float() if math.isfinite(node.value):
+            return _float_text(node.value)
+        case str() | int():
+            return str(node.value)
+        case _:
+            raise refuse(node, f"this must be a string, a number or a boolean, and is {node.kind}")
+
+
+def boolean(node: Node) -> bool:
+    """A boolean, or a string that Compose casts to one (`yes`, `on`, `"true"`)."""
+    if isinstance(node.value, bool):
+        return node.value
+    word = node.value.lower() if isinstance(node.value, str) else ""
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise refuse(node, f"this must be true or false, and is {_shown(node)}", "Write true or false.")
+
+
+def integer(node: Node, low: int, high: int) -> int:
+    """A whole number from `low` to `high`, or a string of one."""
+    found = node.value
+    if isinstance(found, str) and re.fullmatch(r"[+-]?\d{1,18}", found):
+        found = int(found)
+    if isinstance(found, float) and found.is_integer():
+        found = int(found)
+    if isinstance(found, bool) or not isinstance(found, int) or not low <= found <= high:
+        raise refuse(node, f"this must be a whole number from {low} to {high}, and is {_shown(node)}")
+    return found
+
+
+def number(node: Node) -> float:
+    """A number that is not negative, or a string of one."""
+    try:
+        found = float(node.value) if isinstance(node.value, str | int | float) else math.nan
+    except ValueError:
+        found = math.nan
+    if isinstance(node.value, bool) or not math.isfinite(found) or found < 0:
+        raise refuse(node, f"this must be a number, and is {_shown(node)}", "Write a number such as 0.5.")
+    return found
+
+
+def duration(node: Node) -> float:
+    """Seconds, from `1h30m`, `10s`, `500ms`."""
+    written = node.value
+    if isinstance(written, str) and written:
+        if written == "0":
+            return 0.0
+        parts = _DURATION.findall(written)
+        if "".join(amount + unit for amount, unit in parts) == written:
+            return float(sum(float(amount) * _SECONDS[unit] for amount, unit in parts))
+    raise refuse(node, f"{_shown(node)} is not a duration", "Write a number with its unit, such as 10s or 1m30s.")
+
+
+def size(node: Node) -> int:
+    """Bytes, from `512`, `64m`, `1.5gb`, `1 KiB`."""
+    if isinstance(node.value, int) and not isinstance(node.value, bool) and node.value >= 0:
+        return node.value
+    found = _SIZE.fullmatch(node.value) if isinstance(node.value, str) else None
+    if found is None:
+        raise refuse(node, f"{_shown(node)} is not a size", "Write a number of bytes, or one with k, m or g.")
+    return int(float(found[1]) * 1024 ** _POWERS.index((found[2] or "").lower()))
+
+
+def choice(node: Node, kind: type[_Choice]) -> _Choice:
+    """One of an enum's words."""
+    word = text(node)
+    try:
+        return kind(word)
+    except ValueError:
+        known = ", ".join(member.value for member in kind)
+        raise refuse(node, f"`{word}` is none of {known}", nearest(word, kind) or f"Write one of {known}.") from None
+
+
+def strings(node: Node) -> tuple[str, ...]:
+    """A list of strings, or one string."""
+    return (node.value,) if isinstance(node.value, str) else tuple(text(item) for item in items(node))
+
+
+def unique(node: Node) -> tuple[str, ...]:
+    """A list of strings in which none stands twice."""
+    seen: dict[str, None] = {}
+    for item in items(node):
+        if text(item) in seen:
+            raise refuse(item, f"`{item.value}` stands in this list twice", "Remove one of them.")
+        seen[text(item)] = None
+    return tuple(seen)
+
+
+def pairs(node: Node) -> dict[str, Node]:
+    """Names and values, from a mapping or from a list of `NAME=value`; a bare NAME has the value None."""
+    if isinstance(node.value, dict):
+        return node.value
+    if not isinstance(node.value, tuple):
+        raise refuse(node, f"this must be a mapping or a list, and is {node.kind}", "Write `NAME: value` below it.")
+    return dict(_pair(item) for item in node.value)
+
+
+def check_keys(node: Node, known: Iterable[str], refused: Mapping[str, str] | None = None) -> None:
+    """Refuses every key outside `known`; `refused` says why for keys that Compose has and previewd does not take."""
+    names = frozenset(known)
+    reasons = refused or {}
+    for key, child in mapping(node).items():
+        if key in names or key.startswith("x-"):
+            continue
+        if key in reasons:
+            raise refuse(child, f"previewd does not take `{key}`: {reasons[key]}", "Remove it for the preview.")
+        raise refuse(child, f"unknown key `{key}`", nearest(key, names | set(reasons)) or "Remove it.")
+
+
+def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """A remedy that names the known word most like `word`, or nothing."""
+    found = difflib.get_close_matches(word, [str(name) for name in known], n=1, cutoff=likeness)
+    return f"Did you mean `{found[0]}`?" if found else ""
+
+
+def _pair(item: Node) -> tuple[str, Node]:
+    name, sign, value = text(item).partition("=")
+    if name != name.rstrip():
+        raise refuse(item, f"the name `{name}` ends in a blank", "Write NAME=value without blanks around the =.")
+    node = Node(value=value if sign else None, place=item.place, variables=item.variables)
+    return name, node
+
+
+def _shown(node: Node) -> str:
+    return f"`{node.value}`" if isinstance(node.value, str | int | float) and node.value != "" else node.kind
+
+
+def _float_text(value: float) -> str:
+    """As Go prints a float: the shortest digits, with an exponent below 1e-4 and from 1e6 on."""
+    exact = Decimal(repr(value)).normalize()
+    sign, digits, exponent = exact.as_tuple()
+    power = len(digits) + int(exponent) - 1
+    if _PLAIN_POWERS[0] <= power < _PLAIN_POWERS[1] or not value:
+        return f"{exact:f}"
+    fraction = "." + "".join(map(str, digits[1:])) if len(digits) > 1 else ""
+    return f"{'-' * sign}{digits[0]}{fraction}e{power:+03d}"

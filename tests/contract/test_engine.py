@@ -1,0 +1,287 @@
+"""What every Engine must do: one suite for the real one and for the fake that the tests of steps use."""
+
+from collections.abc import AsyncIterator
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+from orchestrator.adapters.engine import DockerEngine
+from orchestrator.errors import LaunchError, OperatorError, TemporaryError
+from orchestrator.ports import Engine
+from orchestrator.subnets import free_subnets
+from tests.support.docker import ENGINE_URL, answers, leaving_nothing, unique
+from tests.support.fake_engine import FakeEngine, Program
+from tests.support.images import BASE_IMAGE
+from tests.support.wait import eventually
+
+POOL = IPv4Network("10.213.0.0/16")
+SLEEP = ["sleep", "300"]
+TALK = ["sh", "-c", "printf 'one\\ntwo\\n'; printf '\\033[31mred\\033[0m \\377\\n' >&2; exit 3"]
+MISSING = ["/no/such/program"]
+CHECKS: dict[tuple[str, ...], int | None] = {
+    ("CMD", "true"): 0,
+    ("CMD", "sh", "-c", "exit 4"): 4,
+    ("CMD-SHELL", "test -d /tmp && exit 5"): 5,
+    ("CMD-SHELL", "sleep 20"): None,
+}
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.docker)])
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Engine, dict[str, str]]]:
+    """An Engine, and labels under which a test may make things."""
+    if request.param == "fake":
+        yield _fake(), {"dev.previewd.test": "t"}
+        return
+    engine = DockerEngine(ENGINE_URL)
+    try:
+        if not await answers(engine):
+            pytest.skip(f"no Docker Engine answers at {ENGINE_URL}")
+        async with leaving_nothing(engine) as labels:
+            yield engine, labels
+    finally:
+        await engine.close()
+
+
+@pytest.fixture
+def engine(rig: tuple[Engine, dict[str, str]]) -> Engine:
+    return rig[0]
+
+
+@pytest.fixture
+def labels(rig: tuple[Engine, dict[str, str]]) -> dict[str, str]:
+    return rig[1]
+
+
+def _fake() -> FakeEngine:
+    fake = FakeEngine()
+    fake.add_image(BASE_IMAGE)
+    fake.checks = dict(CHECKS)
+    fake.programs[tuple(TALK)] = Program(lines=("one", "two", "\x1b[31mred\x1b[0m \ufffd"), exit_code=3)
+    fake.programs[tuple(MISSING)] = Program(error="exec: /no/such/program: no such file or directory")
+    return fake
+
+
+def body(
+    labels: dict[str, str], command: list[str], network: str = "none", mounts: tuple[dict[str, str], ...] = ()
+) -> dict[str, Any]:
+    return {
+        "Image": BASE_IMAGE,
+        "Entrypoint": [],
+        "Cmd": command,
+        "Labels": labels,
+        "HostConfig": {"NetworkMode": network, "Mounts": list(mounts)},
+        "NetworkingConfig": {"EndpointsConfig": {} if network == "none" else {network: {}}},
+    }
+
+
+async def make_network(engine: Engine, name: str, labels: dict[str, str]) -> IPv4Network:
+    for subnet in free_subnets(POOL, 28, await engine.subnets()):
+        if await engine.ensure_network(name, subnet, labels):
+            return subnet
+    pytest.fail("no subnet is free")
+
+
+async def test_the_gateway_is_an_address(engine: Engine) -> None:
+    assert IPv4Address(await engine.gateway()).is_private
+
+
+async def test_a_container_from_created_to_gone(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("c")
+    made = await engine.create_container(name, body(labels, SLEEP))
+    created = await engine.container(name)
+    assert created is not None
+    assert (created.id, created.name, created.running, created.started) == (made, name, False, False)
+    assert created.exit_code is None
+    assert created.labels.items() >= labels.items()
+
+    await engine.start(name)
+    await engine.start(name)
+    running = await engine.container(made)
+    assert running is not None
+    assert (running.running, running.started, running.exit_code) == (True, True, None)
+
+    await engine.stop(name, 0)
+    await engine.stop(name, 0)
+    stopped = await engine.container(name)
+    assert stopped is not None
+    assert (stopped.running, stopped.started, stopped.exit_code) == (False, True, 137)
+
+    await engine.remove_container(name)
+    await engine.remove_container(name)
+    assert await engine.container(name) is None
+
+
+async def test_creating_again_returns_the_same_container(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("c")
+    first = await engine.create_container(name, body(labels, SLEEP))
+    assert await engine.create_container(name, body(labels, SLEEP)) == first
+    assert [status.id for status in await engine.containers(labels)] == [first]
+
+
+async def test_a_container_of_somebody_else_is_not_adopted(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("c")
+    await engine.create_container(name, body(labels, SLEEP))
+    with pytest.raises(OperatorError, match=name):
+        await engine.create_container(name, body(labels | {"more": "1"}, SLEEP))
+
+
+async def test_a_missing_image_is_not_a_missing_container(engine: Engine, labels: dict[str, str]) -> None:
+    with pytest.raises(TemporaryError, match="No such image"):
+        await engine.create_container(unique("c"), body(labels, SLEEP) | {"Image": "previewd.invalid/none:1"})
+
+
+async def test_a_missing_network_is_told(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("c")
+
+    async def create_and_start() -> None:
+        """Older Engines find out when it starts, newer ones when it is created."""
+        await engine.create_container(name, body(labels, SLEEP, network=unique("n")))
+        await engine.start(name)
+
+    with pytest.raises(TemporaryError, match="not found"):
+        await create_and_start()
+
+
+async def test_a_command_that_does_not_exist(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("c")
+    await engine.create_container(name, body(labels, MISSING))
+    with pytest.raises(LaunchError, match="/no/such/program"):
+        await engine.start(name)
+    status = await engine.container(name)
+    assert status is not None
+    assert (status.running, status.started, status.exit_code) == (False, False, None)
+
+
+async def test_starting_what_is_gone(engine: Engine) -> None:
+    with pytest.raises(TemporaryError):
+        await engine.start(unique("c"))
+
+
+async def test_what_a_container_printed_last(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("c")
+    await engine.create_container(name, body(labels, TALK))
+    await engine.start(name)
+
+    async def ended() -> bool:
+        status = await engine.container(name)
+        return status is not None and status.exit_code == 3
+
+    await eventually(ended, "the container's end")
+
+    async def printed() -> bool:
+        return set(await engine.logs(name, 10)) == {"one", "two", "\x1b[31mred\x1b[0m \ufffd"}
+
+    await eventually(printed, "all three lines")
+    assert len(await engine.logs(name, 1)) == 1
+    assert await engine.logs(name, 0) == ()
+    assert await engine.logs(unique("c"), 10) == ()
+
+
+async def test_checks_run_inside(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("c")
+    await engine.create_container(name, body(labels, SLEEP))
+    assert await engine.run_check(name, ("CMD", "true"), 10) == 1, "it does not run yet"
+    await engine.start(name)
+    for test, code in CHECKS.items():
+        assert await engine.run_check(name, test, 10 if code is not None else 0.5) == code
+    await engine.remove_container(name)
+    assert await engine.run_check(name, ("CMD", "true"), 10) == 1
+
+
+async def test_a_network_from_made_to_gone(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("n")
+    subnet = await make_network(engine, name, labels)
+    assert await engine.ensure_network(name, subnet, labels), "it is there already"
+    assert subnet in await engine.subnets()
+
+    container = unique("c")
+    await engine.create_container(container, body(labels, SLEEP, network=name))
+    await engine.start(container)
+    status = await engine.container(container)
+    assert status is not None
+    assert IPv4Address(status.addresses[name]) in subnet
+
+    await engine.remove_container(container)
+    await engine.remove_network(name)
+    await engine.remove_network(name)
+    assert subnet not in await engine.subnets()
+
+
+async def test_a_network_goes_although_somebody_uses_it(engine: Engine, labels: dict[str, str]) -> None:
+    name, container = unique("n"), unique("c")
+    await make_network(engine, name, labels)
+    await engine.create_container(container, body(labels, SLEEP, network=name))
+    await engine.start(container)
+    await engine.remove_network(name)
+    assert [found for found in await engine.objects(labels) if found.kind == "network"] == []
+
+
+async def test_a_subnet_that_is_taken(engine: Engine, labels: dict[str, str]) -> None:
+    subnet = await make_network(engine, unique("n"), labels)
+    assert not await engine.ensure_network(unique("n"), subnet, labels)
+    assert not await engine.ensure_network(unique("n"), subnet.supernet(), labels)
+    assert len(await engine.objects(labels)) == 1
+
+
+async def test_a_network_of_somebody_else_is_not_adopted(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("n")
+    subnet = await make_network(engine, name, labels)
+    with pytest.raises(OperatorError, match=name):
+        await engine.ensure_network(name, subnet, labels | {"more": "1"})
+
+
+async def test_a_networks_name_is_not_a_part_of_anothers(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("n")
+    await make_network(engine, name + "-longer", labels)
+    await engine.remove_network(name)
+    assert [found.name for found in await engine.objects(labels)] == [name + "-longer"]
+    await make_network(engine, name, labels)
+    assert len(await engine.objects(labels)) == 2
+
+
+async def test_a_volume_from_made_to_gone(engine: Engine, labels: dict[str, str]) -> None:
+    name, container = unique("v"), unique("c")
+    await engine.ensure_volume(name, labels)
+    await engine.ensure_volume(name, labels)
+    with pytest.raises(OperatorError, match=name):
+        await engine.ensure_volume(name, labels | {"more": "1"})
+
+    mount = {"Type": "volume", "Source": name, "Target": "/data"}
+    await engine.create_container(container, body(labels, SLEEP, mounts=(mount,)))
+    with pytest.raises(TemporaryError, match="in use"):
+        await engine.remove_volume(name)
+    await engine.remove_container(container)
+    await engine.remove_volume(name)
+    await engine.remove_volume(name)
+    assert await engine.objects(labels) == []
+
+
+async def test_objects_are_found_by_all_of_their_labels(engine: Engine, labels: dict[str, str]) -> None:
+    network, volume, container = unique("n"), unique("v"), unique("c")
+    await make_network(engine, network, labels | {"kind": "a"})
+    await engine.ensure_volume(volume, labels | {"kind": "b"})
+    await engine.create_container(container, body(labels | {"kind": "a"}, SLEEP))
+    every = {(found.kind, found.name) for found in await engine.objects(labels)}
+    assert every == {("network", network), ("volume", volume), ("container", container)}
+    some = {(found.kind, found.name) for found in await engine.objects(labels | {"kind": "a"})}
+    assert some == {("network", network), ("container", container)}
+    assert [status.name for status in await engine.containers(labels | {"kind": "a"})] == [container]
+    assert await engine.containers(labels | {"kind": "b"}) == []
+
+
+async def test_images(engine: Engine) -> None:
+    image = await engine.image(BASE_IMAGE)
+    assert image is not None
+    assert await engine.image(image.id) == image
+    assert await engine.image("previewd.invalid/none:1") is None
+    await engine.remove_image("previewd.invalid/none:1")
+
+
+async def test_an_image_that_cannot_be_pulled(engine: Engine) -> None:
+    async def log(line: str) -> None:
+        """Nobody reads it."""
+
+    with pytest.raises(LaunchError, match=r"127\.0\.0\.1:9/none:1") as raised:
+        await engine.pull("127.0.0.1:9/none:1", log)
+    assert raised.value.remedy

@@ -1,0 +1,28 @@
+"""The migrations build exactly the tables that the code knows, and an old database is refused."""
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator import schema
+from orchestrator.errors import ConfigurationError
+
+
+async def test_the_migrations_and_the_tables_agree(database: AsyncEngine) -> None:
+    def check(connection: Connection) -> None:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.check(config)
+
+    async with database.begin() as connection:
+        await connection.run_sync(check)
+
+
+async def test_a_database_of_another_revision_is_refused(database: AsyncEngine) -> None:
+    await schema.require_current(database)
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(ConfigurationError, match="revision 0000") as caught:
+        await schema.require_current(database)
+    assert "previewd migrate" in caught.value.remedy

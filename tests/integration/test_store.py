@@ -1,0 +1,225 @@
+"""The truth in a real Postgres: generations, leases, guarded writes, and what happens when several write at once."""
+
+import asyncio
+import ipaddress
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.errors import BuildError, LeaseLost, OperatorError
+from orchestrator.preview import PreviewId, State, Step
+from orchestrator.store import Delivery, Hint, Lease, Store
+from orchestrator.tables import previews
+from orchestrator.views import Views
+
+ID = PreviewId(812, 7)
+
+
+def hint(preview: PreviewId = ID, *hosts: str) -> Hint:
+    return Hint(
+        preview=preview,
+        repository_name="acme/shop",
+        title="A change",
+        author="ada",
+        branch="feature",
+        hosts=hosts or (f"pr-{preview.number}.example.com",),
+    )
+
+
+def delivery(guid: str) -> Delivery:
+    return Delivery(id=guid, event="pull_request", action="opened", outcome="accepted", reason="")
+
+
+@pytest.fixture
+def store(database: AsyncEngine) -> Store:
+    return Store(database)
+
+
+@pytest.fixture
+def views(database: AsyncEngine) -> Views:
+    return Views(database)
+
+
+async def leased(store: Store) -> Lease:
+    await store.hint(hint())
+    lease = await store.acquire(ID)
+    assert lease is not None
+    return lease
+
+
+async def expire(database: AsyncEngine, lease: Lease) -> None:
+    """What the database's clock does when a worker stays silent."""
+    async with database.begin() as connection:
+        past = previews.c.lease_expires_at - timedelta(minutes=1)
+        await connection.execute(
+            update(previews).where(previews.c.lease_token == lease.token).values(lease_expires_at=past)
+        )
+
+
+async def test_a_delivery_is_recorded_once_and_bumps_once(store: Store) -> None:
+    await store.record(delivery("guid"), hint())
+    await store.record(delivery("guid"), hint())
+    lease = await store.acquire(ID)
+    assert lease is not None
+    assert await store.renew(lease) == 1
+
+
+async def test_ten_deliveries_at_once_for_a_new_pull_request_make_one_preview(store: Store, views: Views) -> None:
+    await asyncio.gather(*(store.record(delivery(f"guid-{n}"), hint()) for n in range(10)))
+    assert len(await views.live()) == 1
+    lease = await store.acquire(ID)
+    assert lease is not None
+    assert await store.renew(lease) == 10
+
+
+async def test_two_repositories_of_one_name_get_hosts_of_their_own(store: Store, views: Views) -> None:
+    await store.hint(hint(ID, "shop.example.com", "shop-812.example.com"))
+    await store.hint(hint(PreviewId(813, 7), "shop.example.com", "shop-813.example.com"))
+    assert {preview.host for preview in await views.live()} == {"shop.example.com", "shop-813.example.com"}
+    with pytest.raises(OperatorError, match="every host"):
+        await store.hint(hint(PreviewId(814, 7), "shop.example.com"))
+
+
+async def test_one_worker_at_a_time(store: Store, database: AsyncEngine) -> None:
+    lease = await leased(store)
+    assert await store.acquire(ID) is None
+    await expire(database, lease)
+    taken = await store.acquire(ID)
+    assert taken is not None
+    assert taken.token != lease.token
+
+
+async def test_a_worker_that_lost_its_lease_changes_nothing(store: Store, views: Views, database: AsyncEngine) -> None:
+    lease = await leased(store)
+    deployment = await store.start_deployment(lease, 1, "c0ffee")
+    await expire(database, lease)
+    writes = (
+        lambda: store.renew(lease),
+        lambda: store.own(lease),
+        lambda: store.advance(lease, State.BUILDING, "late"),
+        lambda: store.settle(lease, 1),
+        lambda: store.postpone(lease, "late", 1),
+        lambda: store.keep_secrets(lease, b"late"),
+        lambda: store.set_candidate(lease, "c0ffee", "10.0.0.1:80", "token"),
+        lambda: store.promote(lease, ["late"], "late"),
+        lambda: store.unroute(lease),
+        lambda: store.start_deployment(lease, 1, "late"),
+        lambda: store.close_deployment(lease, "ready"),
+        lambda: store.note(lease, deployment, ["late"]),
+        lambda: store.enter_step(lease, deployment, Step.BUILD, State.BUILDING),
+        lambda: store.leave_step(lease, deployment, Step.BUILD),
+        lambda: store.take_subnet(lease, "late", ipaddress.IPv4Network("10.0.0.0/27")),
+        lambda: store.free_subnets(lease),
+    )
+    before = await views.preview(ID)
+    for write in writes:
+        with pytest.raises(LeaseLost):
+            await write()  # type: ignore[no-untyped-call]
+    assert await views.preview(ID) == before
+    assert [found.outcome for found in await views.deployments(ID)] == [None]
+    await store.release(lease)
+
+
+async def test_every_change_of_state_is_recorded_and_forbidden_ones_are_refused(store: Store, views: Views) -> None:
+    lease = await leased(store)
+    await store.advance(lease, State.BUILDING, "source begins")
+    await store.advance(lease, State.BUILDING, "source begins")
+    with pytest.raises(OperatorError, match="cannot go from building to ready"):
+        await store.advance(lease, State.READY, "unproven")
+    found = [(change.source, change.target, change.reason) for change in await views.transitions(ID)]
+    assert found == [(State.QUEUED, State.BUILDING, "source begins")]
+
+
+async def test_work_is_due_until_it_is_settled(store: Store) -> None:
+    lease = await leased(store)
+    assert await store.due() == [], "somebody is at it"
+    await store.release(lease)
+    assert await store.due() == [(ID, 1)]
+    lease = await store.acquire(ID) or lease
+    await store.settle(lease, 1)
+    await store.release(lease)
+    assert await store.due() == []
+    assert await store.acquire(ID) is None, "nothing is to be done"
+    await store.hint(hint())
+    assert await store.due() == [(ID, 2)]
+
+
+async def test_what_is_postponed_waits_but_a_new_hint_does_not(store: Store) -> None:
+    lease = await leased(store)
+    assert await store.postpone(lease, "GitHub is away; trying again", 3600) == 1
+    await store.release(lease)
+    assert await store.due() == []
+    await store.hint(hint())
+    assert await store.due() == [(ID, 2)]
+
+
+async def test_a_deployment_keeps_its_steps_its_end_and_its_log(store: Store, views: Views) -> None:
+    lease = await leased(store)
+    number = await store.start_deployment(lease, 1, "c0ffee")
+    await store.enter_step(lease, number, Step.SOURCE, State.BUILDING)
+    await store.leave_step(lease, number, Step.SOURCE)
+    await store.enter_step(lease, number, Step.BUILD, State.BUILDING)
+    await store.log(number, Step.BUILD, ["one", "two\0"])
+    await store.close_deployment(lease, "failed", BuildError("it broke", "mend it", ("last words",)))
+    (found,) = await views.deployments(ID)
+    assert (found.outcome, found.failed_step, found.reason) == ("failed", Step.BUILD, "it broke")
+    assert (found.remedy, found.log_tail) == ("mend it", ("last words",))
+    assert [(times.step, times.finished_at is None) for times in found.steps] == [
+        (Step.SOURCE, False),
+        (Step.BUILD, True),
+    ]
+    assert [line.line for line in await views.log(number)] == ["one", "two"]
+
+
+async def test_what_a_killed_worker_left_open_is_closed_by_the_next_start(store: Store, views: Views) -> None:
+    lease = await leased(store)
+    await store.start_deployment(lease, 1, "c0ffee")
+    await store.start_deployment(lease, 1, "c0ffee")
+    assert [found.outcome for found in await views.deployments(ID)] == [None, "interrupted"]
+
+
+async def test_a_candidate_serves_nobody_until_it_is_promoted(store: Store, views: Views) -> None:
+    lease = await leased(store)
+    for state in (State.BUILDING, State.PREPARING, State.STARTING):
+        await store.advance(lease, state, "on its way")
+    await store.set_candidate(lease, "c0ffee", "10.0.0.2:8000", "token")
+    route = await views.route("pr-7.example.com")
+    assert route is not None
+    assert (route.upstream, route.candidate_upstream, route.probe_token) == (None, "10.0.0.2:8000", "token")
+    await store.promote(lease, ["container"], "proven")
+    route = await views.route("pr-7.example.com")
+    assert route is not None
+    assert (route.upstream, route.commit, route.candidate_upstream, route.probe_token) == (
+        "10.0.0.2:8000",
+        "c0ffee",
+        None,
+        None,
+    )
+    assert list((await store.own(lease)).serving_containers) == ["container"]
+
+
+async def test_no_subnet_is_given_twice(store: Store) -> None:
+    lease = await leased(store)
+    subnet = ipaddress.IPv4Network("10.213.0.0/27")
+    assert await store.take_subnet(lease, "one", subnet)
+    assert not await store.take_subnet(lease, "two", subnet)
+    assert await store.subnet_of("one") == subnet
+    await store.free_subnets(lease)
+    assert await store.taken_subnets() == []
+    assert await store.take_subnet(lease, "two", subnet)
+    await store.give_up_subnet(lease, subnet)
+    await store.free_subnets(lease)
+    assert await store.taken_subnets() == [subnet], "what is not ours stays taken"
+
+
+async def test_the_forge_is_told_again_after_each_change(store: Store, views: Views) -> None:
+    lease = await leased(store)
+    assert await store.unreported() == [ID]
+    preview = await views.preview(ID)
+    assert preview is not None
+    await store.reported(ID, 4711, "digest", preview.updated_at)
+    assert await store.unreported() == []
+    await store.advance(lease, State.BUILDING, "source begins")
+    assert await store.unreported() == [ID]
