@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from orchestrator.preview import State, Step
-from orchestrator.views import Deployment, Preview
+from orchestrator.records import Deployment, Preview
 
 LOG_LINES = 30
 LINE_LENGTH = 300

@@ -52,6 +52,10 @@ class BuildRequest:
     """Path inside the context."""
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
+    platform: str | None = None
+    no_cache: bool = False
+    shm_size: int | None = None
+    """Of the build's `/dev/shm`, in bytes."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

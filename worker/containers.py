@@ -24,7 +24,6 @@ from worker.images import image_reference
 from worker.stack import read_stack
 from worker.together import together
 
-
 LOG_TAIL = 30
 """Lines of a container's output that a failure shows."""
 

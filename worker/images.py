@@ -12,8 +12,14 @@ def image_reference(names: Names, service: Service, commit: str) -> str:
     `image: backend:latest` beside `build:` is a name that every preview would share, and overwrite.
     """
     if service.build is None:
-        return service.image or ""
+        return qualified(service.image or "")
     return names.image(_image_name(service), commit)
+
+
+def qualified(image: str) -> str:
+    """A reference with its tag. A bare name of hexadecimal digits would else be looked up as some image's id."""
+    _, _, name = image.rpartition("/")
+    return image if ":" in name or "@" in name else f"{image}:latest"
 
 
 def builders(stack: Stack) -> list[Service]:
@@ -29,5 +35,4 @@ def _image_name(service: Service) -> str:
     build = service.build
     if build is None:
         return service.name
-    parts = (build.context, build.dockerfile, build.target, sorted(build.args.items()))
-    return f"{build.context}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
+    return f"{build.context}-{hashlib.sha256(repr(build).encode()).hexdigest()[:8]}"

@@ -6,7 +6,7 @@ from orchestrator import feedback
 from orchestrator.errors import ForgeUnavailable, OperatorError
 from orchestrator.feedback import Feedback
 from orchestrator.preview import PreviewId
-from orchestrator.views import Preview
+from orchestrator.records import Preview
 from worker.context import Hands
 
 _log = structlog.get_logger()

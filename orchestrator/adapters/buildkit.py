@@ -92,7 +92,13 @@ def _parameters(request: BuildRequest, build_id: str) -> dict[str, str]:
         "rm": "1",
         "forcerm": "1",
     }
-    return parameters | ({"target": request.target} if request.target else {})
+    optional = {
+        "target": request.target,
+        "platform": request.platform,
+        "nocache": "1" if request.no_cache else None,
+        "shmsize": str(request.shm_size) if request.shm_size else None,
+    }
+    return parameters | {name: value for name, value in optional.items() if value}
 
 
 async def _cancel(client: httpx.AsyncClient, build_id: str) -> None:

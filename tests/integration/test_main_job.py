@@ -113,8 +113,7 @@ async def _passes_what_browsers_send(previewd: Installation, preview: dict[str, 
         first = await anext(stream.aiter_raw())
         assert first, "a part arrives before the whole is there"
     address = f"ws://{preview['host']}:{previewd.proxy_port}/ws"
-    door = {"host": "127.0.0.1", "port": previewd.proxy_port}
-    async with websockets.connect(address, proxy=None, **door) as connection:
+    async with websockets.connect(address, proxy=None, host="127.0.0.1", port=previewd.proxy_port) as connection:
         await connection.send("hello")
         assert "hello" in str(await connection.recv())
 

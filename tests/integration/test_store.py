@@ -116,7 +116,7 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(store: Store, views:
     before = await views.preview(ID)
     for write in writes:
         with pytest.raises(LeaseLost):
-            await write()  # type: ignore[no-untyped-call]
+            await write()
     assert await views.preview(ID) == before
     assert [found.outcome for found in await views.deployments(ID)] == [None]
     await store.release(lease)

@@ -9,8 +9,7 @@ from orchestrator.diagnosis import remedy_for
     ("line", "words"),
     [
         (
-            'pydantic_settings.exceptions.SettingsError: error parsing value for field "cors_origins" '
-            'from source "EnvSettingsSource"',
+            'SettingsError: error parsing value for field "cors_origins" from source "EnvSettingsSource"',
             ("CORS_ORIGINS: json", "x-preview"),
         ),
         ("stripe_key\n  Field required [type=missing, input_value={}]", ("STRIPE_KEY",)),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator import feedback
 from orchestrator.preview import PreviewId, State, Step
-from orchestrator.views import Deployment, Preview, StepTimes
+from orchestrator.records import Deployment, Preview, StepTimes
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PREVIEW = Preview(

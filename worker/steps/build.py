@@ -1,12 +1,14 @@
 """Have an image for every service: built from the commit, or pulled."""
 
 import asyncio
+import posixpath
 
 from orchestrator.compose.model import Build, Service
-from orchestrator.errors import AuthorError, BuildError
+from orchestrator.dockerfile import base_images
+from orchestrator.errors import BuildError, ComposeError
 from orchestrator.ports import BuildRequest
 from worker.deployment import Deployment
-from worker.images import builders, image_reference
+from worker.images import builders, image_reference, qualified
 from worker.stack import read_stack
 from worker.together import together
 
@@ -26,27 +28,40 @@ async def run(deployment: Deployment) -> None:
 
 async def _ensure_image(deployment: Deployment, service: Service) -> None:
     reference = image_reference(deployment.names, service, deployment.commit)
+    if service.build is None:
+        _refuse_other_previews(deployment, service, reference)
     if await deployment.hands.engine.image(reference) is not None:
         await deployment.journal.say(f"{service.name}: {reference} is here already")
     elif service.build is not None:
         await _build(deployment, service, service.build, reference)
     else:
-        await deployment.permit()
-        await deployment.journal.say(f"{service.name}: pulling {reference}")
-        await deployment.hands.engine.pull(reference, deployment.journal.say)
+        await _pull(deployment, reference)
+
+
+def _refuse_other_previews(deployment: Deployment, service: Service, reference: str) -> None:
+    """An image of ours is made from somebody else's commit, maybe with what only that preview may see."""
+    if reference.startswith(f"{deployment.names.instance}/"):
+        raise ComposeError(
+            service.place, f"{reference} is an image of another preview", "name an image of a registry, or build one"
+        )
 
 
 async def _build(deployment: Deployment, service: Service, build: Build, reference: str) -> None:
     if build.dockerfile_inline is not None:
-        raise AuthorError(
-            f"{service.place}: `build.dockerfile_inline` is not built yet",
+        raise ComposeError(
+            service.place,
+            "`build.dockerfile_inline` is not built yet",
             "put its lines into a Dockerfile and name that as `build.dockerfile`",
         )
+    await _ensure_base_images(deployment, service, build)
     request = BuildRequest(
         tag=reference,
         dockerfile=build.dockerfile,
         target=build.target,
         args=build.args,
+        platform=build.platform,
+        no_cache=build.no_cache,
+        shm_size=build.shm_size,
         labels=deployment.names.commit_labels(deployment.commit, deployment.gate.generation),
     )
     context = deployment.hands.sources.context(
@@ -55,3 +70,22 @@ async def _build(deployment: Deployment, service: Service, build: Build, referen
     await deployment.permit()
     await deployment.journal.say(f"{service.name}: building {build.dockerfile} as {reference}")
     await deployment.hands.engine.build(request, context, deployment.journal.say)
+
+
+async def _ensure_base_images(deployment: Deployment, service: Service, build: Build) -> None:
+    path = posixpath.normpath(posixpath.join(build.context, build.dockerfile))
+    files = await deployment.hands.sources.read(deployment.pull.repository, deployment.commit, [path])
+    if path not in files:
+        raise ComposeError(
+            service.place, f"there is no {path} in the repository", "add it, or name another as `build.dockerfile`"
+        )
+    for image in map(qualified, base_images(files[path].decode(errors="replace"), dict(build.args))):
+        _refuse_other_previews(deployment, service, image)
+        if build.pull or await deployment.hands.engine.image(image) is None:
+            await _pull(deployment, image)
+
+
+async def _pull(deployment: Deployment, reference: str) -> None:
+    await deployment.permit()
+    await deployment.journal.say(f"pulling {reference}")
+    await deployment.hands.engine.pull(reference, deployment.journal.say)

@@ -144,7 +144,7 @@ async def _ensure_network(deployment: Deployment) -> None:
     subnet = await store.subnet_of(network)
     while True:
         if subnet is None:
-            taken = await store.taken_subnets()
+            taken = [*await store.taken_subnets(), *await deployment.hands.engine.subnets()]
             subnet = next(free_subnets(settings.subnet_pool, settings.subnet_prefix, taken), None)
             if subnet is None:
                 raise OperatorError("every subnet for previews is taken", "enlarge PREVIEWD_SUBNET_POOL")

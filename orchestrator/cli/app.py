@@ -1,0 +1,154 @@
+"""The commands. Each is a few lines over `commands`, which is loaded when one of them runs."""
+
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from importlib.util import find_spec
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from orchestrator.errors import ConfigurationError, PreviewdError
+
+DONE, NOT_WELL, WRONG_USAGE = 0, 1, 2
+
+
+def _end(code: object) -> None:
+    """What a command returns is the exit code."""
+    raise typer.Exit(_exit_code(code))
+
+
+def _exit_code(result: object) -> int:
+    if isinstance(result, str):
+        print(result, file=sys.stderr)
+        return NOT_WELL
+    return result if isinstance(result, int) else DONE
+
+
+app = typer.Typer(
+    result_callback=_end,
+    name="previewd",
+    help="Every pull request gets its own running preview.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Which = Annotated[str, typer.Argument(metavar="ID", help="812345-7, owner/name#7, 7, or the preview's host.")]
+
+
+class UnclearId(PreviewdError):
+    """No preview, or more than one, is meant."""
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit code. Our own errors end in one line and what to do, never in a traceback."""
+    try:
+        app(arguments)
+    except SystemExit as end:
+        return _exit_code(end.code)
+    except UnclearId as error:
+        _complain(error)
+        return WRONG_USAGE
+    except PreviewdError as error:
+        _complain(error)
+        return NOT_WELL
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return DONE
+
+
+@app.command()
+def web() -> int:
+    """Run the web process: webhooks, API, dashboard, router."""
+    _become("webhooks")
+
+
+@app.command()
+def worker() -> int:
+    """Run the worker process, which builds and removes previews."""
+    _become("worker")
+
+
+@app.command()
+def migrate() -> int:
+    """Bring previewd's own database up to date."""
+    return _do("migrate")
+
+
+@app.command()
+def up() -> int:
+    """Run everything: web, worker, and the servers that are not set."""
+    return _exit_code(importlib.import_module("orchestrator.cli.start").start())
+
+
+@app.command()
+def demo() -> int:
+    """Show it from nothing: a pull request becomes a preview, follows a push, and vanishes."""
+    if find_spec("tests") is None or find_spec("tests.demo") is None:
+        raise ConfigurationError("the demo is not installed", "clone the repository and run `make demo` in it")
+    _become("tests.demo")
+
+
+@app.command("ls")
+def list_previews(
+    every: Annotated[bool, typer.Option("--all", help="Also those that were removed.")] = False, as_json: Json = False
+) -> int:
+    """List the previews."""
+    return _do("list_previews", every=every, as_json=as_json)
+
+
+@app.command()
+def show(which: Which, as_json: Json = False) -> int:
+    """Show one preview: its state, its steps, what happened, what is wrong."""
+    return _do("show", which, as_json=as_json)
+
+
+@app.command()
+def logs(
+    which: Which,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the deployment ends.")] = False,
+    deployment: Annotated[int | None, typer.Option(help="Another one than the newest.")] = None,
+) -> int:
+    """Print what a deployment printed."""
+    return _do("logs", which, follow=follow, deployment=deployment)
+
+
+@app.command()
+def deploy(which: Which) -> int:
+    """Deploy a preview again, though nothing changed."""
+    return _do("deploy", which)
+
+
+@app.command()
+def leaks(as_json: Json = False) -> int:
+    """List what no preview owns. Exit code 1 when there is anything."""
+    return _do("leaks", as_json=as_json)
+
+
+def _do(command: str, *arguments: Any, **options: Any) -> int:
+    """Run a function of `commands`, which loads SQLAlchemy: not before it is needed."""
+    function: Callable[..., Coroutine[Any, Any, int]] = getattr(
+        importlib.import_module("orchestrator.cli.commands"), command
+    )
+    return asyncio.run(function(*arguments, **options))
+
+
+def _become(module: str) -> NoReturn:
+    """Go on as another program: nothing here imports the doors, and what the commands loaded does not stay."""
+    os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606 - there is no shell to start
+
+
+def _complain(error: PreviewdError) -> None:
+    from rich.console import Console  # noqa: PLC0415 - only when something is wrong
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(Text.assemble(("error: ", "bold red"), (error.message, "red")))
+    if error.remedy:
+        console.print(Text.assemble(("→ ", "bold"), error.remedy))

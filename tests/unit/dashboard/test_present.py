@@ -1,0 +1,108 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orchestrator.dashboard import present
+from orchestrator.preview import State, Step
+from orchestrator.records import Deployment, StepTimes
+
+START = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def deployment(steps: list[tuple[Step, float, float | None]], finished: float | None) -> Deployment:
+    return Deployment(
+        id=1,
+        generation=1,
+        commit="a" * 40,
+        outcome=None if finished is None else "failed",
+        failed_step=None if finished is None else steps[-1][0],
+        reason="",
+        remedy="",
+        log_tail=(),
+        notes=(),
+        started_at=START,
+        finished_at=None if finished is None else at(finished),
+        steps=tuple(
+            StepTimes(step=step, started_at=at(begin), finished_at=None if end is None else at(end))
+            for step, begin, end in steps
+        ),
+    )
+
+
+def test_bars_lie_where_their_steps_were() -> None:
+    source, build = present.bars(deployment([(Step.SOURCE, 0, 2.5), (Step.BUILD, 2.5, None)], 10), at(99))
+    assert (source.offset, source.width, source.seconds, source.failed) == (0, 25, "2.5 s", False)
+    assert (build.offset, build.width, build.seconds, build.failed) == (25, 75, "7.5 s", True)
+
+
+def test_a_running_step_reaches_to_now() -> None:
+    [bar] = present.bars(deployment([(Step.SOURCE, 0, None)], None), at(4))
+    assert (bar.width, bar.running) == (100, True)
+
+
+@pytest.mark.parametrize("now", [-5, 0, 1e-9, 1e9])
+def test_bars_stay_inside_whatever_the_clocks_say(now: float) -> None:
+    strange = deployment([(Step.SOURCE, -3, -2), (Step.BUILD, 5, None), (Step.LAUNCH, 1e8, 0)], None)
+    for bar in present.bars(strange, at(now)):
+        assert 0 <= bar.offset < 100
+        assert bar.width > 0
+        assert bar.offset + bar.width <= 100.01
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "just now"),
+        (59, "just now"),
+        (60, "1 min ago"),
+        (3599, "59 min ago"),
+        (7200, "2 h ago"),
+        (200000, "2 d ago"),
+    ],
+)
+def test_ages(seconds: float, text: str) -> None:
+    assert present.age(START, at(seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (3660, "1 h 1 min")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert present.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07after", "after"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("a\tb", "a\tb"),
+        ("gone\r\x08\x00", "gone"),
+        ("\u202egnp.exe", "gnp.exe"),
+        ("<b>", "<b>"),
+    ],
+    ids=repr,
+)
+def test_printed_text_is_cleaned(text: str, shown: str) -> None:
+    assert present.clean(text) == shown
+
+
+def test_every_state_has_a_colour() -> None:
+    assert {present.tone(state) for state in State} == {"good", "bad", "wait", "calm", "busy", "gone"}
+
+
+@pytest.mark.parametrize(
+    ("api", "web"),
+    [
+        ("https://api.github.com", "https://github.com"),
+        ("https://git.example.com/api/v3", "https://git.example.com"),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+    ],
+)
+def test_where_people_read_what_the_api_serves(api: str, web: str) -> None:
+    assert present.forge_web(api) == web

@@ -1,0 +1,251 @@
+"""The JSON API for programs. Every route below /api/v1 wants `Authorization: Bearer` with PREVIEWD_ADMIN_TOKEN."""
+
+import hmac
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from pydantic import BaseModel, ConfigDict
+from starlette.background import BackgroundTask
+
+from orchestrator.changes import Changes
+from orchestrator.preview import PreviewId, State, Step
+from orchestrator.queue import Queue
+from orchestrator.records import Deployment, LogLine, Preview
+from orchestrator.settings import Settings
+from orchestrator.store import Store
+from orchestrator.views import Views
+from webhooks.routes import wake
+
+LARGEST = 2**63 - 1
+POLL_SECONDS = 0.5
+"""Log lines are not announced: a follower asks this often."""
+PING_POLLS = 30
+"""After so many polls without a line, something is sent, so that no proxy takes the stream for dead."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class PreviewAnswer(_Answer):
+    """A preview."""
+
+    id: str
+    repository: str
+    number: int
+    title: str
+    author: str
+    branch: str
+    state: State
+    reason: str
+    host: str
+    url: str
+    commit: str | None
+    serving_commit: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class StepAnswer(_Answer):
+    """When a step of a deployment began and ended."""
+
+    step: Step
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class DeploymentAnswer(_Answer):
+    """One attempt to bring a commit up."""
+
+    id: int
+    generation: int
+    commit: str
+    outcome: str | None
+    failed_step: Step | None
+    reason: str
+    remedy: str
+    log_tail: tuple[str, ...]
+    notes: tuple[str, ...]
+    started_at: datetime
+    finished_at: datetime | None
+    steps: tuple[StepAnswer, ...]
+
+
+class LineAnswer(_Answer):
+    """One line of a deployment's output."""
+
+    id: int
+    step: Step
+    line: str
+    at: datetime
+
+
+class LogAnswer(_Answer):
+    """Lines of the newest deployment; pass the last one's id as `after` to get what follows."""
+
+    deployment: int | None
+    lines: list[LineAnswer]
+
+
+class RedeployAnswer(_Answer):
+    """A deployment was asked for."""
+
+    id: str
+    generation: int
+
+
+Id = Annotated[str, Path(alias="id", description="as in 812345-7")]
+Every = Annotated[bool, Query(alias="all", description="also those that were removed")]
+After = Annotated[int, Query(ge=0, le=LARGEST, description="the id of the last line that is known")]
+Follow = Annotated[bool, Query(description="stream the lines as they come")]
+
+
+def bearer(settings: Settings) -> Any:
+    """A dependency that lets nobody in but who shows the token."""
+    expected = settings.admin_token.get_secret_value().encode()
+
+    async def check(request: Request) -> None:
+        if not expected:
+            raise _unauthorized("PREVIEWD_ADMIN_TOKEN is not set, so nobody may use the API: set it to a random text")
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        fits = hmac.compare_digest(shown.strip().encode("latin-1", "replace"), expected)
+        if scheme.lower() != "bearer" or not fits:
+            raise _unauthorized("send `Authorization: Bearer` with the value of PREVIEWD_ADMIN_TOKEN")
+
+    return Depends(check)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """The operations, on what they need."""
+
+    settings: Settings
+    store: Store
+    views: Views
+    queue: Queue
+    changes: Changes
+
+    async def previews(self, every: Every = False) -> list[PreviewAnswer]:
+        """Live previews, the newest change first."""
+        found = await (self.views.all() if every else self.views.live())
+        return [self._preview(preview) for preview in found]
+
+    async def preview(self, preview_id: Id) -> PreviewAnswer:
+        """One preview."""
+        return self._preview(await self._found(preview_id))
+
+    async def deployments(self, preview_id: Id) -> list[DeploymentAnswer]:
+        """The newest deployments of a preview, newest first."""
+        preview = await self._found(preview_id)
+        return [DeploymentAnswer.model_validate(found) for found in await self.views.deployments(preview.id)]
+
+    async def logs(self, preview_id: Id, after: After = 0, follow: Follow = False) -> Any:
+        """What the newest deployment printed. With `follow` a stream of server-sent events, until it has ended."""
+        preview = await self._found(preview_id)
+        newest = await self.views.deployments(preview.id, limit=1)
+        if follow:
+            return StreamingResponse(
+                self._followed(preview.id, newest[0], after) if newest else _nothing(),
+                media_type="text/event-stream",
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
+        lines = await self.views.log(newest[0].id, after) if newest else []
+        return LogAnswer(
+            deployment=newest[0].id if newest else None, lines=[LineAnswer.model_validate(line) for line in lines]
+        )
+
+    async def redeploy(self, preview_id: Id) -> Response:
+        """Deploy the newest commit again, though nothing changed."""
+        preview = await self._found(preview_id)
+        generation = await self.store.force(preview.id)
+        if generation is None:
+            raise _unknown()
+        answer = RedeployAnswer(id=str(preview.id), generation=generation)
+        return JSONResponse(
+            answer.model_dump(), 202, background=BackgroundTask(wake, self.queue, preview.id, generation)
+        )
+
+    async def _found(self, text: str) -> Preview:
+        try:
+            preview = await self.views.preview(PreviewId.parse(text))
+        except ValueError:
+            raise _unknown() from None
+        if preview is None:
+            raise _unknown()
+        return preview
+
+    def _preview(self, preview: Preview) -> PreviewAnswer:
+        return PreviewAnswer(
+            id=str(preview.id),
+            repository=preview.repository_name,
+            number=preview.id.number,
+            title=preview.title,
+            author=preview.author,
+            branch=preview.branch,
+            state=preview.state,
+            reason=preview.reason,
+            host=preview.host,
+            url=self.settings.preview_url(preview.host),
+            commit=preview.commit,
+            serving_commit=preview.serving_commit,
+            created_at=preview.created_at,
+            updated_at=preview.updated_at,
+        )
+
+    async def _followed(self, preview: PreviewId, deployment: Deployment, after: int) -> AsyncIterator[bytes]:
+        """Its lines as they come. The end is looked for before the lines, so that none comes after the last look."""
+        silent = 0
+        with self.changes.subscribe() as subscription:
+            while True:
+                ended = await self._ended(preview, deployment.id)
+                lines = await self.views.log(deployment.id, after)
+                for line in lines:
+                    after = line.id
+                    yield _event(line)
+                if ended and not lines:
+                    yield format_sse_event(event="end", data_str="{}")
+                    return
+                silent = 0 if lines else silent + 1
+                if silent % PING_POLLS == PING_POLLS - 1:
+                    yield KEEPALIVE_COMMENT
+                if not await subscription.pause(POLL_SECONDS):
+                    return
+
+    async def _ended(self, preview: PreviewId, deployment: int) -> bool:
+        newest = await self.views.deployments(preview, limit=1)
+        return newest[0].id != deployment or newest[0].outcome is not None
+
+
+def router(api: Api) -> APIRouter:
+    """The routes of the API. The token is asked for before anything is looked up."""
+    routes = APIRouter(prefix="/api/v1", dependencies=[bearer(api.settings)], tags=["previews"])
+    routes.add_api_route("/previews", api.previews, methods=["GET"])
+    routes.add_api_route("/previews/{id}", api.preview, methods=["GET"])
+    routes.add_api_route("/previews/{id}/deployments", api.deployments, methods=["GET"])
+    routes.add_api_route("/previews/{id}/logs", api.logs, methods=["GET"], response_model=LogAnswer)
+    routes.add_api_route(
+        "/previews/{id}/redeploy", api.redeploy, methods=["POST"], response_model=RedeployAnswer, status_code=202
+    )
+    return routes
+
+
+def _event(line: LogLine) -> bytes:
+    return format_sse_event(id=str(line.id), data_str=LineAnswer.model_validate(line).model_dump_json())
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """The stream of a preview that was never deployed."""
+    yield format_sse_event(event="end", data_str="{}")
+
+
+def _unauthorized(error: str) -> HTTPException:
+    return HTTPException(401, error, {"WWW-Authenticate": "Bearer"})
+
+
+def _unknown() -> HTTPException:
+    return HTTPException(404, "there is no such preview")

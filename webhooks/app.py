@@ -1,0 +1,139 @@
+"""The web process, put together: the one place that knows all of its parts.
+
+It has no way to the Docker Engine: what it wants done, it writes into Postgres.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.changes import Changes
+from orchestrator.dashboard import routes as dashboard_routes
+from orchestrator.dashboard.routes import Dashboard
+from orchestrator.queue import Queue, open_queue
+from orchestrator.settings import Settings, asyncpg_url
+from orchestrator.store import Store, connect
+from orchestrator.views import Views
+from webhooks import api, metrics, readiness, routes
+from webhooks.answers import DATABASE_FAULTS
+from webhooks.faults import Faults
+from webhooks.metrics import Metrics
+from webhooks.router import Router, Table
+
+DESCRIPTION = "Previews of pull requests. Send `Authorization: Bearer` with the admin token."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """The parts of the web process."""
+
+    settings: Settings
+    engine: AsyncEngine
+    store: Store
+    views: Views
+    queue: Queue
+    changes: Changes
+    metrics: Metrics
+    table: Table
+    router: Router
+    """The application for the listener that Caddy asks."""
+    dashboard: Dashboard
+
+    @classmethod
+    def assemble(cls, settings: Settings) -> "Web":
+        """Make every part. Nothing is connected yet: the process starts, and says 503, without Postgres."""
+        settings.require("database_url", "redis_url")
+        engine = connect(asyncpg_url(settings.database_url))
+        store, views, queue = Store(engine), Views(engine), open_queue(settings.redis_url.get_secret_value())
+        changes = Changes(settings.database_url.get_secret_value())
+        counted, table = Metrics(), Table(views)
+        return cls(
+            settings=settings,
+            engine=engine,
+            store=store,
+            views=views,
+            queue=queue,
+            changes=changes,
+            metrics=counted,
+            table=table,
+            router=Router(table, views, counted, settings.domain),
+            dashboard=Dashboard(settings=settings, store=store, views=views, queue=queue, changes=changes),
+        )
+
+    @asynccontextmanager
+    async def running(self, _: FastAPI) -> AsyncIterator[None]:
+        """Listen to Postgres for as long as the process serves."""
+        tasks = [asyncio.create_task(self.table.follow(self.changes)), asyncio.create_task(self.changes.run())]
+        try:
+            yield
+        finally:
+            self.changes.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.queue.close()
+            await self.engine.dispose()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application for GitHub, people and programs. Its parts are in `app.state.web`."""
+    web = Web.assemble(settings)
+    app = FastAPI(
+        title="previewd",
+        description=DESCRIPTION,
+        lifespan=web.running,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.web = web
+    _include(app, web)
+    Faults(dashboard=web.dashboard).install(app)
+    return app
+
+
+def _include(app: FastAPI, web: Web) -> None:
+    receiver = routes.Receiver(settings=web.settings, store=web.store, queue=web.queue, metrics=web.metrics)
+    operations = api.Api(settings=web.settings, store=web.store, views=web.views, queue=web.queue, changes=web.changes)
+    app.include_router(routes.router(receiver))
+    app.include_router(api.router(operations))
+    app.include_router(dashboard_routes.router(web.dashboard))
+    app.mount("/static", StaticFiles(directory=dashboard_routes.STATIC))
+    _add_checks(app, web)
+
+    @app.get("/api/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return web.dashboard.api_page(app.openapi())
+
+
+def _add_checks(app: FastAPI, web: Web) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> Response:
+        """The process is alive; nothing else is asked."""
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        """It can do all of its work; what it cannot do is named."""
+        postgres, redis = await asyncio.gather(readiness.postgres(web.engine), readiness.redis(web.queue))
+        ready = postgres == redis == readiness.OK
+        hints = [] if web.settings.github_webhook_secret else [f"{routes.NO_SECRET}: {routes.NO_SECRET_REMEDY}"]
+        answer = {"status": "ok" if ready else "down", "postgres": postgres, "redis": redis, "hints": hints}
+        return JSONResponse(answer, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def exposition() -> Response:
+        """Counts only, no names: like the two above it is open, for whatever watches the machine."""
+        states = None
+        with suppress(*DATABASE_FAULTS):
+            async with asyncio.timeout(readiness.CHECK_SECONDS):
+                states = await web.views.states()
+        text = metrics.exposition(web.metrics, states, redis=await readiness.redis(web.queue) == readiness.OK)
+        return PlainTextResponse(text, media_type=metrics.CONTENT_TYPE)

@@ -1,0 +1,164 @@
+"""What a delivery says: its headers and body become an event that we act on, or a reason why we do not. Pure.
+
+A delivery is a hint: only what identifies the pull request, and what makes its first line in a list readable, is
+taken from it. GitHub adds events and actions at any time, so an unknown one is no error.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from orchestrator.preview import PreviewId
+
+HINTS = frozenset(
+    {
+        "opened",
+        "reopened",
+        "synchronize",
+        "ready_for_review",
+        "closed",
+        "converted_to_draft",
+        "labeled",
+        "unlabeled",
+    }
+)
+"""Actions of `pull_request` after which it may have to look different here. `edited` counts with a new base only."""
+
+LARGEST_REPOSITORY = 2**63 - 1
+LARGEST_NUMBER = 2**31 - 1
+TEXT_LENGTH = 300
+"""Longer titles and names are cut: they are for people to recognise."""
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class Malformed(Exception):
+    """The delivery is not what GitHub sends; the text says where."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRequestEvent:
+    """Something happened to this pull request: it is worth a look."""
+
+    action: str
+    preview: PreviewId
+    repository_name: str
+    title: str
+    author: str
+    branch: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """GitHub tries the webhook out."""
+
+    zen: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """Nothing follows from it. `reason` says why."""
+
+    action: str | None
+    reason: str
+
+
+Event = PullRequestEvent | Ping | Ignored
+
+
+def read(event: str, content_type: str, body: bytes) -> Event:
+    """Understand a delivery. Raises Malformed."""
+    payload = _payload(content_type, body)
+    match event:
+        case "ping":
+            return Ping(zen=_text(payload.get("zen")))
+        case "pull_request":
+            return _pull_request(payload)
+        case _:
+            action = payload.get("action")
+            reason = f"previewd does nothing on the event {_text(event)}"
+            return Ignored(action=_text(action) if isinstance(action, str) else None, reason=reason)
+
+
+def _pull_request(payload: Mapping[str, Any]) -> Event:
+    action = payload.get("action")
+    if not isinstance(action, str):
+        raise Malformed("action: a text is needed")
+    if action == "edited" and not _base_changed(payload):
+        return Ignored(action=action, reason="edited: only a new base branch matters, and the base is the same")
+    if action != "edited" and action not in HINTS:
+        return Ignored(action=_text(action), reason=f"previewd does nothing on the action pull_request.{_text(action)}")
+    return _described(action, payload)
+
+
+def _described(action: str, payload: Mapping[str, Any]) -> PullRequestEvent:
+    """The head's repository is null once a fork was deleted, and the author is null once the account was."""
+    repository, pull = _object(payload, "repository"), _object(payload, "pull_request")
+    name = repository.get("full_name")
+    if not isinstance(name, str) or not name:
+        raise Malformed("repository.full_name: a text is needed")
+    return PullRequestEvent(
+        action=action,
+        preview=PreviewId(
+            _number(repository, "id", "repository.id", LARGEST_REPOSITORY),
+            _number(pull, "number", "pull_request.number", LARGEST_NUMBER),
+        ),
+        repository_name=_text(name),
+        title=_text(pull.get("title")),
+        author=_text(_optional(pull, "user").get("login")),
+        branch=_text(_optional(pull, "head").get("ref")),
+    )
+
+
+def _base_changed(payload: Mapping[str, Any]) -> bool:
+    return "base" in _optional(payload, "changes")
+
+
+def _payload(content_type: str, body: bytes) -> Mapping[str, Any]:
+    if content_type.partition(";")[0].strip().lower() == FORM:
+        body = _form_payload(body)
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"the body is not JSON: {error}") from None
+    if not isinstance(payload, dict):
+        raise Malformed("the body is JSON, but no object")
+    return payload
+
+
+def _form_payload(body: bytes) -> bytes:
+    try:
+        fields = parse_qs(body, strict_parsing=True, max_num_fields=16)
+    except ValueError as error:
+        raise Malformed(f"the body is not a form: {error}") from None
+    if len(fields.get(b"payload", ())) != 1:
+        raise Malformed("the form must have one field `payload`")
+    return fields[b"payload"][0]
+
+
+def _object(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = parent.get(name)
+    if not isinstance(value, dict):
+        raise Malformed(f"{name}: an object is needed")
+    return value
+
+
+def _optional(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = parent.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _number(parent: Mapping[str, Any], name: str, path: str, largest: int) -> int:
+    value = parent.get(name)
+    if type(value) is not int or not 0 < value <= largest:  # `True` is an int, too
+        raise Malformed(f"{path}: a positive number is needed")
+    return value
+
+
+def _text(value: object) -> str:
+    """What Postgres can keep: no NUL, no half of a surrogate pair, and not without end."""
+    if not isinstance(value, str):
+        return ""
+    return value[:TEXT_LENGTH].replace("\0", "").encode("utf-8", "replace").decode()
