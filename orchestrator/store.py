@@ -12,15 +12,30 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Executable,
+    Integer,
+    Row,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from orchestrator.errors import AuthorError, LeaseLost, OperatorError, PreviewdError
 from orchestrator.policy import Pull
 from orchestrator.preview import PreviewId, State, Step, may_move
-from orchestrator.tables import deliveries, deployments, logs, previews, steps, subnets, transitions
+from orchestrator.tables import deployments, logs, previews, steps, subnets, transitions
 
 CHANNEL = "previewd"
 """Postgres notifies here, with the preview's id, whenever a preview's row has changed."""
@@ -69,9 +84,12 @@ class Lease:
     token: uuid.UUID
 
 
-def connect(url: str, pool_size: int = 5) -> AsyncEngine:
-    """Open previewd's own database. `url` is in asyncpg's form."""
-    return create_async_engine(url, pool_size=pool_size, max_overflow=5, pool_pre_ping=True, pool_recycle=300)
+def connect(url: str, pool_size: int = 5, *, ping: bool = True) -> AsyncEngine:
+    """Open previewd's own database. `url` is in asyncpg's form.
+
+    With `ping` a connection is tried before it is used, at the price of one more way to Postgres and back.
+    """
+    return create_async_engine(url, pool_size=pool_size, max_overflow=5, pool_pre_ping=ping, pool_recycle=300)
 
 
 class Store:
@@ -85,15 +103,31 @@ class Store:
 
         None when this delivery was recorded before: it then changes nothing.
         """
-        async with self._engine.begin() as connection:
-            if not await _insert_delivery(connection, delivery, hint):
-                return None
-            return Recorded(generation=None if hint is None else await _bump(connection, hint))
+        values = _delivery_values(delivery) | _hint_values(hint)
+        for host in hint.hosts if hint else ("",):
+            try:
+                return await self._record(values | {"host": host})
+            except IntegrityError:
+                continue  # another repository of this name has the host
+        raise OperatorError(
+            f"every host for preview {values['preview']} is taken", "make PREVIEWD_HOST_TEMPLATE more specific"
+        )
 
-    async def hint(self, hint: Hint) -> None:
-        """Bump a generation for a reason that is no delivery: the sweep, or a person."""
-        async with self._engine.begin() as connection:
-            await _bump(connection, hint)
+    async def _record(self, values: Mapping[str, object]) -> Recorded | None:
+        try:
+            row = await self._execute_at_once(_RECORD, values)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # The pool's connections are older than the server that runs now. The id makes a repetition harmless.
+            row = await self._execute_at_once(_RECORD, values)
+        return Recorded(generation=row.generation) if row.times == 1 else None
+
+    async def _execute_at_once(self, statement: Executable, values: Mapping[str, object]) -> Row[Any]:
+        """One statement is a transaction by itself: BEGIN and COMMIT would be two more ways to Postgres and back."""
+        async with self._engine.connect() as connection:
+            at_once = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            return (await at_once.execute(statement, values)).one()
 
     async def force(self, preview: PreviewId) -> int | None:
         """Ask for a deployment even when nothing changed; its generation, or None when there is no such preview."""
@@ -367,64 +401,55 @@ def _lost(lease: Lease) -> LeaseLost:
     return LeaseLost(f"the lease of preview {lease.preview} is no longer ours")
 
 
-async def _insert_delivery(connection: AsyncConnection, delivery: Delivery, hint: Hint | None) -> bool:
-    statement = postgresql.insert(deliveries).values(
-        id=delivery.id,
-        event=delivery.event,
-        action=delivery.action,
-        outcome=delivery.outcome,
-        reason=delivery.reason,
-        **(_key(hint.preview) if hint else {}),
+_TEXTS = (
+    bindparam(name, type_=Text)
+    for name in ("action", "host", "repository_name", "title", "author", "branch", "channel", "preview")
+)
+"""Their types are told: Postgres cannot guess them where a parameter stands alone in a SELECT."""
+
+_RECORD = text("""
+    WITH delivery AS (
+        INSERT INTO deliveries (id, event, action, outcome, reason, repository, number)
+        VALUES (:id, :event, :action, :outcome, :why, :repository, :number)
+        ON CONFLICT (id) DO UPDATE SET times = deliveries.times + 1
+        RETURNING times
+    ), preview AS (
+        INSERT INTO previews (repository, number, host, repository_name, title, author, branch)
+        SELECT :repository, :number, :host, :repository_name, :title, :author, :branch
+        FROM delivery WHERE times = 1 AND :repository IS NOT NULL
+        ON CONFLICT (repository, number) DO UPDATE SET
+            generation = previews.generation + 1, attempts = 0, retry_at = NULL,
+            repository_name = excluded.repository_name, title = excluded.title,
+            author = excluded.author, branch = excluded.branch
+        RETURNING generation
     )
-    times = await connection.scalar(
-        statement.on_conflict_do_update(
-            index_elements=[deliveries.c.id], set_={"times": deliveries.c.times + 1}
-        ).returning(deliveries.c.times)
-    )
-    return bool(times == 1)
+    SELECT times, generation, CASE WHEN generation = 1 THEN pg_notify(:channel, :preview) END
+    FROM delivery LEFT JOIN preview ON true
+""").bindparams(bindparam("repository", type_=BigInteger), bindparam("number", type_=Integer), *_TEXTS)
+"""One statement, and so one transaction and one way to Postgres and back: deliveries may come by the hundred."""
 
 
-async def _bump(connection: AsyncConnection, hint: Hint) -> int:
-    """Raise the generation of the preview, which is made when there is none, with the first free one of its hosts."""
-    described = {
-        "repository_name": hint.repository_name,
-        "title": hint.title,
-        "author": hint.author,
-        "branch": hint.branch,
+def _delivery_values(delivery: Delivery) -> dict[str, object]:
+    return {
+        "id": delivery.id,
+        "event": delivery.event,
+        "action": delivery.action,
+        "outcome": delivery.outcome,
+        "why": delivery.reason,
     }
-    generation: int | None = await connection.scalar(
-        update(previews)
-        .where(_is(hint.preview))
-        .values(generation=previews.c.generation + 1, attempts=0, retry_at=None, **described)
-        .returning(previews.c.generation)
-    )
-    if generation is None:
-        generation = await _insert_preview(connection, hint, described)
-    await _notify(connection, hint.preview)
-    return generation
 
 
-async def _insert_preview(connection: AsyncConnection, hint: Hint, described: Mapping[str, str]) -> int:
-    for host in hint.hosts:
-        # Two deliveries about a new pull request may arrive at once: the second one raises the first one's row.
-        statement = (
-            postgresql.insert(previews)
-            .values(**_key(hint.preview), host=host, **described)
-            .on_conflict_do_update(
-                index_elements=[previews.c.repository, previews.c.number],
-                set_={"generation": previews.c.generation + 1},
-            )
-            .returning(previews.c.generation)
-        )
-        try:
-            async with connection.begin_nested():
-                return int(await connection.scalar(statement) or 0)
-        except IntegrityError:
-            continue  # another repository of this name has the host
-    raise OperatorError(
-        f"every host for preview {hint.preview} is taken: {', '.join(hint.hosts)}",
-        "make PREVIEWD_HOST_TEMPLATE more specific",
-    )
+def _hint_values(hint: Hint | None) -> dict[str, object]:
+    return {
+        "repository": hint.preview.repository if hint else None,
+        "number": hint.preview.number if hint else None,
+        "repository_name": hint.repository_name if hint else "",
+        "title": hint.title if hint else "",
+        "author": hint.author if hint else "",
+        "branch": hint.branch if hint else "",
+        "channel": CHANNEL,
+        "preview": str(hint.preview) if hint else "",
+    }
 
 
 async def _close_deployment(

@@ -3,18 +3,9 @@
 import importlib
 import sys
 
-UNUSED = ("cryptography", "rich", "watchfiles")
-"""Redis, structlog and Uvicorn load these wherever they are installed, for what this process never does: check OCSP
-answers, colour tracebacks, reload code. Left out they save 15 of 100 MB, and the web process stays small."""
-
-
-def main() -> int:
-    """Leave out what is unused, and only then load the rest."""
-    for name in UNUSED:
-        # None is Python's own mark for what cannot be imported.
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-    return int(importlib.import_module("webhooks.serve").main())
-
+from orchestrator.lean import leave_out
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # redis-py checks no OCSP answers here, structlog colours no tracebacks, Uvicorn reloads no code: 15 of 100 MB.
+    leave_out("cryptography", "rich", "watchfiles")
+    sys.exit(importlib.import_module("webhooks.serve").main())

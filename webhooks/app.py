@@ -50,7 +50,7 @@ class Web:
     def assemble(cls, settings: Settings) -> "Web":
         """Make every part. Nothing is connected yet: the process starts, and says 503, without Postgres."""
         settings.require("database_url", "redis_url")
-        engine = connect(asyncpg_url(settings.database_url))
+        engine = connect(asyncpg_url(settings.database_url), pool_size=10, ping=False)
         store, views, queue = Store(engine), Views(engine), open_queue(settings.redis_url.get_secret_value())
         changes = Changes(settings.database_url.get_secret_value())
         counted, table = Metrics(), Table(views)

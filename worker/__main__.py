@@ -1,14 +1,11 @@
 """`python -m worker`, which is what `previewd worker` runs."""
 
+import importlib
 import sys
 
-from orchestrator.cli.connection import load_settings
-
-from orchestrator.errors import PreviewdError
-from worker.main import run
+from orchestrator.lean import leave_out
 
 if __name__ == "__main__":
-    try:
-        run(load_settings())
-    except PreviewdError as error:
-        sys.exit(f"error: {error.message}\n→ {error.remedy}")
+    # structlog colours no tracebacks here, httpx has no command line, arq reloads no code.
+    leave_out("rich", "click", "watchfiles", "pygments")
+    sys.exit(importlib.import_module("worker.main").main())

@@ -2,17 +2,20 @@
 
 import asyncio
 import contextlib
+import sys
 from typing import Any, cast
 
 import httpx
 from arq.worker import Function, Worker, func
 
-from orchestrator import log, schema
+from orchestrator import log
 from orchestrator.adapters import github
 from orchestrator.adapters.engine import DockerEngine
 from orchestrator.adapters.git import GitSources
 from orchestrator.adapters.github import AppKey, Credentials, GitHub
 from orchestrator.adapters.postgres import PostgresDatabases
+from orchestrator.cli.connection import load_settings
+from orchestrator.errors import PreviewdError
 from orchestrator.queue import (
     CONVERGE,
     HEALTH_KEY,
@@ -23,6 +26,7 @@ from orchestrator.queue import (
     redis_settings,
     serialize,
 )
+from orchestrator.revision import require_current
 from orchestrator.settings import Settings, asyncpg_url
 from orchestrator.store import Store, connect
 from orchestrator.vault import Vault
@@ -36,6 +40,16 @@ CONVERGE_SECONDS = 3600
 
 REPORT_SECONDS = 120
 REDIS_RETRIES = 20
+
+
+def main() -> int:
+    """The process: 0 when it was told to stop, 1 when it could not start."""
+    try:
+        run(load_settings())
+    except PreviewdError as error:
+        sys.stderr.write(f"error: {error.message}\n→ {error.remedy}\n")
+        return 1
+    return 0
 
 
 def run(settings: Settings) -> None:
@@ -71,7 +85,7 @@ async def open_hands(settings: Settings) -> Any:
     queue = open_queue(settings.redis_url.get_secret_value())
     proxy = httpx.AsyncClient(base_url=f"http://{settings.proxy_address or settings.proxy_listen}", timeout=10)
     try:
-        await schema.require_current(database)
+        await require_current(database)
         yield Hands(
             settings=settings,
             store=Store(database),

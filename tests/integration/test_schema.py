@@ -5,7 +5,7 @@ from alembic import command
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator import schema
+from orchestrator import revision, schema
 from orchestrator.errors import ConfigurationError
 
 
@@ -20,9 +20,9 @@ async def test_the_migrations_and_the_tables_agree(database: AsyncEngine) -> Non
 
 
 async def test_a_database_of_another_revision_is_refused(database: AsyncEngine) -> None:
-    await schema.require_current(database)
+    await revision.require_current(database)
     async with database.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     with pytest.raises(ConfigurationError, match="revision 0000") as caught:
-        await schema.require_current(database)
+        await revision.require_current(database)
     assert "previewd migrate" in caught.value.remedy

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import update
@@ -32,6 +33,10 @@ def delivery(guid: str) -> Delivery:
     return Delivery(id=guid, event="pull_request", action="opened", outcome="accepted", reason="")
 
 
+async def hinted(store: Store, wanted: Hint) -> None:
+    await store.record(delivery(str(uuid4())), wanted)
+
+
 @pytest.fixture
 def store(database: AsyncEngine) -> Store:
     return Store(database)
@@ -43,7 +48,7 @@ def views(database: AsyncEngine) -> Views:
 
 
 async def leased(store: Store) -> Lease:
-    await store.hint(hint())
+    await hinted(store, hint())
     lease = await store.acquire(ID)
     assert lease is not None
     return lease
@@ -75,11 +80,11 @@ async def test_ten_deliveries_at_once_for_a_new_pull_request_make_one_preview(st
 
 
 async def test_two_repositories_of_one_name_get_hosts_of_their_own(store: Store, views: Views) -> None:
-    await store.hint(hint(ID, "shop.example.com", "shop-812.example.com"))
-    await store.hint(hint(PreviewId(813, 7), "shop.example.com", "shop-813.example.com"))
+    await hinted(store, hint(ID, "shop.example.com", "shop-812.example.com"))
+    await hinted(store, hint(PreviewId(813, 7), "shop.example.com", "shop-813.example.com"))
     assert {preview.host for preview in await views.live()} == {"shop.example.com", "shop-813.example.com"}
     with pytest.raises(OperatorError, match="every host"):
-        await store.hint(hint(PreviewId(814, 7), "shop.example.com"))
+        await hinted(store, hint(PreviewId(814, 7), "shop.example.com"))
 
 
 async def test_one_worker_at_a_time(store: Store, database: AsyncEngine) -> None:
@@ -142,7 +147,7 @@ async def test_work_is_due_until_it_is_settled(store: Store) -> None:
     await store.release(lease)
     assert await store.due() == []
     assert await store.acquire(ID) is None, "nothing is to be done"
-    await store.hint(hint())
+    await hinted(store, hint())
     assert await store.due() == [(ID, 2)]
 
 
@@ -151,7 +156,7 @@ async def test_what_is_postponed_waits_but_a_new_hint_does_not(store: Store) -> 
     assert await store.postpone(lease, "GitHub is away; trying again", 3600) == 1
     await store.release(lease)
     assert await store.due() == []
-    await store.hint(hint())
+    await hinted(store, hint())
     assert await store.due() == [(ID, 2)]
 
 

@@ -4,7 +4,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 import migrations
-from webhooks.readiness import newest_revision
+from orchestrator.revision import newest_revision
 
 
 def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
