@@ -119,6 +119,7 @@ async def _open(scene: Scene) -> tuple[PullRequest, float]:
     await _deliver(scene)
     preview = await _follow(scene, pull, commit)
     took = time.monotonic() - began
+    await _show_comment(scene, pull, "ready")
     page = await scene.previewd.get(preview, "/")
     _expect(page.is_success and "<" in page.text, f"the page answers {page.status_code}")
     items = await _json(scene, preview, "/api/items")
@@ -146,6 +147,7 @@ async def _push(scene: Scene, pull: PullRequest) -> float:
     await _deliver(scene)
     preview = await _follow(scene, pull, commit)
     took = time.monotonic() - began
+    await _show_comment(scene, pull, "ready")
     wishes = await _json(scene, preview, "/api/wishes")
     _expect(len(wishes) == 1, "the migration ran on the preview's database, which kept its rows")
     scene.story.tell(f"/api/wishes is new, and reads {json.dumps(wishes)} from the migrated table", "✔")
@@ -202,7 +204,6 @@ async def _follow(scene: Scene, pull: PullRequest, commit: str) -> dict[str, Any
 
     preview = await eventually(is_live, f"{commit[:7]} is live", LIVE_SECONDS)
     scene.story.tell(f"live: [bold link={preview['url']}]{preview['url']}[/] ({preview['reason']})", "✔")
-    await _show_comment(scene, pull, "ready")
     return preview
 
 

@@ -33,6 +33,7 @@ STEPS = (
 MAX_ATTEMPTS = 4
 """After so many tries a fault of the machine is the operator's to look at."""
 
+MIN_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 60.0
 
 _log = structlog.get_logger()
@@ -151,5 +152,6 @@ async def _try_again(hands: Hands, lease: Lease, generation: int, error: Tempora
         await hands.store.advance(lease, State.FAILED, error.message)
         await hands.store.settle(lease, generation)
         return
-    seconds = error.retry_after if isinstance(error, ForgeUnavailable) else min(MAX_PAUSE_SECONDS, 2.0**row.attempts)
+    wanted = error.retry_after if isinstance(error, ForgeUnavailable) else min(MAX_PAUSE_SECONDS, 2.0**row.attempts)
+    seconds = max(MIN_PAUSE_SECONDS, wanted)
     await hands.store.postpone(lease, f"{error.message}; trying again", seconds)

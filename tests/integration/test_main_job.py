@@ -72,6 +72,28 @@ async def test_the_file_that_people_use_locally_works_unchanged(forge: Forge, pr
     assert services == {"api"}, "the preview's own database took the place of `db`"
 
 
+async def test_an_application_that_reads_lists_from_json_only_is_told_what_to_do(
+    forge: Forge, previewd: Installation
+) -> None:
+    """pydantic-settings wants JSON for a `list[str]`, and previewd gives values with commas: it fails at its start."""
+    settings = (EXAMPLE / "app" / "settings.py").read_text()
+    strict = settings.replace("Annotated[list[str], NoDecode]", "list[str]")
+    assert strict != settings
+    repository = forge.create_repository("acme/shop", EXAMPLE)
+    pull = _open(forge, repository, {"app/settings.py": strict.encode()})
+    await previewd.deliver()
+    failed = await previewd.reaches("failed", seconds=FIRST_BUILD_SECONDS)
+    (deployment,) = await previewd.deployments(failed)
+    assert "x-preview: {encode: {" in deployment["remedy"]
+
+    compose = (EXAMPLE / "docker-compose.preview.yml").read_text()
+    remedied = compose + "\nx-preview:\n  encode: {ALLOWED_HOSTS: json, CORS_ORIGINS: json}\n"
+    forge.push(pull, {"docker-compose.preview.yml": remedied.encode()})
+    await previewd.deliver()
+    preview = await previewd.reaches("ready", commit=pull.head_sha)
+    await _answers_with_its_own_database(previewd, preview, pull.head_sha)
+
+
 _MIGRATION = b"""
 import sqlalchemy as sa
 from alembic import op

@@ -56,14 +56,20 @@ class _Launch:
             await self._event(name).wait()
             await self._reach(name, dependency.condition)
         container = self._planned[service.name] = await planned(self._deployment, service)
-        await self._deployment.permit()
-        await self._engine.create_container(container.name, container.body)
+        if not await self._is_there(container):
+            await self._deployment.permit()
+            await self._engine.create_container(container.name, container.body)
         status = await self._status(container)
         if not status.running and not _is_done(status):
             await self._deployment.permit()
             await self._engine.start(container.name)
             await self._deployment.journal.say(f"{service.name}: started")
         self._event(service.name).set()
+
+    async def _is_there(self, container: Planned) -> bool:
+        """Whether an equal container was made before, by an earlier commit or by a run that was cut short."""
+        existing = await self._engine.container(container.name)
+        return existing is not None and self._deployment.names.labels().items() <= existing.labels.items()
 
     async def settled(self, service: Service) -> None:
         """Return when the service is healthy, or runs, or has done its work."""

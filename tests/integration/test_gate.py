@@ -1,0 +1,136 @@
+"""The gate stands before every side effect: whatever changes, and whenever, nothing more happens for the old commit."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.errors import OperatorError, TemporaryError
+from orchestrator.preview import State
+from tests.support.world import FIRST, REMOVALS, SECOND, World
+
+EFFECTS = 10
+"""Side effects of one deployment of the world's stack; a test below holds the number."""
+
+FIRST_OF_TWO_IMAGES = 2
+"""The two images are built and pulled side by side: both may have been allowed when the first of them begins."""
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "a push": {"head_commit": SECOND},
+    "a close": {"open": False},
+    "a draft": {"draft": True},
+    "a deleted fork": {"head_repository": None},
+}
+
+
+@pytest.fixture
+def world(database: AsyncEngine, tmp_path: Path) -> World:
+    return World(database, tmp_path)
+
+
+def at(world: World, number: int, act: Callable[[], Any]) -> None:
+    """Have `act` happen right before the side effect of this number."""
+    seen = 0
+
+    async def before(_: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            await act()
+
+    world.before = before
+
+
+def under_way(number: int) -> int:
+    """How many side effects may have been allowed when the one of this number begins."""
+    return number + 1 if number == FIRST_OF_TWO_IMAGES else number
+
+
+async def test_a_deployment_has_the_side_effects_that_are_counted_here(world: World) -> None:
+    await world.hint()
+    preview = await world.converge()
+    assert (preview.state, preview.serving_commit) == (State.READY, FIRST)
+    assert len(world.effects) == EFFECTS, [name for name, _ in world.effects]
+
+
+@pytest.mark.parametrize("number", range(1, EFFECTS + 1))
+@pytest.mark.parametrize("change", list(CHANGES))
+async def test_nothing_more_happens_for_a_commit_that_may_no_longer_run(world: World, change: str, number: int) -> None:
+    """The effect that is under way when the world changes was allowed; the next one for that commit is not."""
+    await world.hint()
+    at(world, number, lambda: world.change(**CHANGES[change]))
+    preview = await world.converge()
+    after = world.effects[under_way(number) :]
+    named = [(name, what) for name, what in after if FIRST[:12] in what and name not in REMOVALS]
+    assert named == []
+    match change:
+        case "a push":
+            assert (preview.state, preview.serving_commit) == (State.READY, SECOND)
+        case "a close":
+            assert preview.state is State.REMOVED
+            assert await world.leftovers() == []
+        case _:
+            assert preview.state is State.WAITING
+            assert [name for name, _ in after if name not in REMOVALS] == []
+
+
+@pytest.mark.parametrize("number", range(1, EFFECTS + 1))
+async def test_a_worker_that_lost_its_lease_does_nothing_more(world: World, number: int) -> None:
+    await world.hint()
+    at(world, number, world.steal_lease)
+    preview = await world.converge()
+    assert preview.state is not State.READY
+    assert number <= len(world.effects) <= under_way(number)
+
+
+@pytest.mark.parametrize("number", range(1, EFFECTS + 1))
+@pytest.mark.parametrize("kind", [TemporaryError, OperatorError, RuntimeError])
+async def test_a_fault_anywhere_is_recovered_from(world: World, kind: type[Exception], number: int) -> None:
+    await world.hint()
+
+    async def fail() -> None:
+        raise kind("the disk is full")
+
+    at(world, number, fail)
+    await world.converge()
+    await world.hint()  # also ends the pause before the next attempt
+    preview = await world.converge()
+    assert (preview.state, preview.serving_commit) == (State.READY, FIRST)
+    await world.change(open=False)
+    assert (await world.converge()).state is State.REMOVED
+    assert await world.leftovers() == []
+
+
+async def test_a_forge_that_is_away_stops_nothing_that_serves(world: World) -> None:
+    await world.hint()
+    await world.converge()
+    world.forge_is_away = True
+    await world.change(head_commit=SECOND)
+    await world.converge()
+    preview = await world.views.preview(world.preview)
+    assert preview is not None
+    assert preview.serving_commit == FIRST
+    assert "GitHub does not answer" in preview.reason
+    world.forge_is_away = False
+    await world.hint()
+    assert (await world.converge()).serving_commit == SECOND
+
+
+async def test_a_hint_that_changes_nothing_does_nothing(world: World) -> None:
+    await world.hint()
+    await world.converge()
+    before = list(world.effects)
+    await world.hint()
+    assert (await world.converge()).state is State.READY
+    assert world.effects == before
+
+
+async def test_a_reopened_pull_request_starts_afresh(world: World) -> None:
+    await world.hint()
+    await world.converge()
+    await world.change(open=False)
+    await world.converge()
+    await world.change(open=True)
+    assert (await world.converge()).state is State.READY
