@@ -6,11 +6,13 @@ With ONCE=1 it ends by itself, with exit code 0 only if all of it held. Without,
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -99,9 +101,9 @@ async def main() -> int:
             scene = Scene(story, forge, previewd, repository)
             story.tell(f"up; the dashboard is at [link]{previewd.dashboard_url}[/]", "✔")
             pull, live = await _open(scene)
+            pushed = await _push(scene, pull)
             if not once:
                 await _stay(scene, pull)
-            pushed = await _push(scene, pull)
             gone = await _close(scene, pull)
             leaked = await _count_leaks(scene)
     story.console.print(f"\ndemo: live in {live:.1f}s, pushed in {pushed:.1f}s, gone in {gone:.1f}s, leaked {leaked}")
@@ -233,20 +235,29 @@ async def _json(scene: Scene, preview: dict[str, Any], path: str) -> list[Any]:
 
 
 async def _stay(scene: Scene, pull: PullRequest) -> None:
-    """Wait for Enter, showing what can be tried meanwhile."""
-    previewd, data = scene.previewd, scene.previewd.data_dir
-    scene.story.chapter("It stays up: look around")
+    """Wait for Ctrl-C, showing what can be tried meanwhile."""
+    previewd, program = scene.previewd, Path(sys.executable).with_name("previewd")
+    scene.story.chapter("It stays up until Ctrl-C: look around")
     scene.story.console.print(
-        f"  dashboard   {previewd.dashboard_url}   password: {previewd.admin_token}\n"
-        f"  commands    cd {data} && . ./demo.env, then\n"
-        f"              previewd ls\n"
-        f"              previewd show '#{pull.number}'\n"
-        f"              previewd logs '#{pull.number}'\n"
-        f"              previewd leaks\n"
-        f"  the stack   docker compose -p {previewd.instance}-{scene.repository.id}-{pull.number} ps\n",
+        f"  the dashboard   {previewd.dashboard_url}   password: {previewd.admin_token}\n"
+        f"  the preview     {previewd.dashboard_url.replace('previewd.localhost', _host(scene, pull))}\n"
+        f"  the commands    export PREVIEWD_DATA_DIR={previewd.data_dir}\n"
+        f"                  {program} ls\n"
+        f"                  {program} show {pull.number}\n"
+        f"                  {program} logs {pull.number}\n"
+        f"                  {program} deploy {pull.number}\n"
+        f"                  {program} leaks\n"
+        f"  the stack       docker compose -p {previewd.instance}-{scene.repository.id}-{pull.number} ps",
         markup=False,
     )
-    await asyncio.to_thread(input, "Press Enter to push, close and end … ")
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await ended.wait()
+
+
+def _host(scene: Scene, pull: PullRequest) -> str:
+    return f"pr-{pull.number}-{scene.repository.name}.preview.localhost"
 
 
 def _named(items: list[Any]) -> str:
