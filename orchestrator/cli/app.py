@@ -10,9 +10,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from orchestrator.cli.outcome import DONE, NOT_WELL, WRONG_USAGE, UnclearId
 from orchestrator.errors import ConfigurationError, PreviewdError
-
-DONE, NOT_WELL, WRONG_USAGE = 0, 1, 2
 
 
 def _end(code: object) -> None:
@@ -39,10 +38,6 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Which = Annotated[str, typer.Argument(metavar="ID", help="812345-7, owner/name#7, 7, or the preview's host.")]
-
-
-class UnclearId(PreviewdError):
-    """No preview, or more than one, is meant."""
 
 
 def run(arguments: list[str] | None = None) -> int:

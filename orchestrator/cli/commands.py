@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator import schema
-from orchestrator.cli.app import DONE, NOT_WELL, UnclearId
 from orchestrator.cli.connection import load_settings
+from orchestrator.cli.outcome import DONE, NOT_WELL, UnclearId
 from orchestrator.dashboard.present import age, clean, duration, short, tone
 from orchestrator.errors import OperatorError
 from orchestrator.leaks import Leak

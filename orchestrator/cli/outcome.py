@@ -3,7 +3,6 @@
 from orchestrator.errors import PreviewdError
 
 DONE, NOT_WELL, WRONG_USAGE = 0, 1, 2
-INTERRUPTED = 130
 
 
 class UnclearId(PreviewdError):
