@@ -32,8 +32,11 @@ EMPTIED = ("var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/doc", "us
 VIRTUAL = ("dev", "proc", "sys", "run", "tmp")
 
 
-def ensure(address: str) -> None:
-    """See to it that the engine has the image. Ends the program, with the command that helps, when it cannot."""
+def ensure(address: str) -> bool:
+    """See to it that the engine has the image; whether we made it just now.
+
+    Ends the program, with the command that helps, when it cannot be had.
+    """
     client = DockerClient(base_url=address, timeout=IMPORT_SECONDS)
     try:
         made_as = _made_by_us(client)
@@ -43,12 +46,14 @@ def ensure(address: str) -> None:
             say(f"{REFERENCE}: the engine has the one that we made, used")
         elif made_as is not None or _archive().exists() or not _pull(address):
             _make(client)
+            return True
+        return False
     finally:
         client.close()
 
 
-def remove_if_made(address: str) -> None:
-    """Remove the image if it is one of ours; its tree stays in the cache."""
+def remove(address: str) -> None:
+    """Remove the image that we made; its tree stays in the cache."""
     client = DockerClient(base_url=address, timeout=IMPORT_SECONDS)
     try:
         if _made_by_us(client) is not None:

@@ -77,18 +77,18 @@ def run_command(command: list[str]) -> int:
     """Set up, run, take away."""
     signals = Signals()
     with use_of_machine() as lock:
-        address = ""
+        address, made_image = "", False
         try:
             with one_at_a_time():
                 address = set_up_engine()
-                base_image.ensure(address)
+                made_image = base_image.ensure(address)
             return _run(command, address, signals)
         except Interrupted as stopped:
             return SIGNALLED + stopped.number
         finally:
             signals.ignored = True
             if _is_last(lock):
-                take_away(address)
+                take_away(address if made_image else "")
 
 
 def set_up_engine() -> str:
@@ -101,10 +101,10 @@ def set_up_engine() -> str:
     return docker_engine.ensure(OwnEngine())
 
 
-def take_away(address: str) -> None:
-    """What runs set up for themselves. What was there before stays."""
-    if address:
-        base_image.remove_if_made(address)
+def take_away(image_at: str) -> None:
+    """What this run set up for itself: the base image on the engine at `image_at`, and that engine."""
+    if image_at:
+        base_image.remove(image_at)
     docker_engine.stop_when_unused(OwnEngine())
 
 
