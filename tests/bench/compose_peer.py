@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.engine import engine, engine_url
+from tests.support.engine import engine_url, remove_images_of_project
 from tests.support.installation import ROOT, free_port
 
 PEER = ROOT / ".cache" / "peer"
@@ -45,10 +45,7 @@ class ComposePeer:
         """Remove what it built."""
         self._compose("down", "--volumes", "--timeout", "0", "--rmi", "local")
         shutil.rmtree(self._folder, ignore_errors=True)
-        with engine() as api:
-            # Each build has left the image of the one before, which no name leads to any more.
-            for image in api.images(filters={"label": f"com.docker.compose.project={PROJECT}"}):
-                api.remove_image(image["Id"], force=True)
+        remove_images_of_project(PROJECT)
 
     def _use_local_images(self) -> None:
         path = self._folder / "docker-compose.yml"

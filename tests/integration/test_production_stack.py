@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.bench.compose_peer import binary
-from tests.support.engine import engine, engine_url
+from tests.support.engine import engine, engine_url, remove_images_of_project
 from tests.support.images import BASE_IMAGE
 from tests.support.installation import ROOT, free_port
 from tests.support.stand_in_images import stand_in
@@ -61,8 +61,7 @@ def stack() -> Iterator[Stack]:
             yield stack
         finally:
             stack.compose("down", "--volumes", "--timeout", "5")
-            with engine() as api:
-                api.remove_image(image, force=True)
+            remove_images_of_project(stack.project)
 
 
 def _environment(images: dict[str, str], data: Path, image: str) -> dict[str, str]:

@@ -59,3 +59,10 @@ def remove_everything_of(instance: str) -> None:
         }
         for thing in objects_of(instance):
             remove[thing.kind](thing.id)  # type: ignore[no-untyped-call]
+
+
+def remove_images_of_project(project: str) -> None:
+    """Remove what the real Compose binary built for a project, also those that lost their name to a later build."""
+    with engine() as api:
+        for image in api.images(filters={"label": f"com.docker.compose.project={project}"}):
+            api.remove_image(image["Id"], force=True)
