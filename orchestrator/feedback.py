@@ -71,9 +71,11 @@ class Feedback:
         return hashlib.sha256(f"{self.body}\0{self.status}".encode()).hexdigest()
 
 
-def render(preview: Preview, deployment: Deployment | None, preview_url: str, dashboard_url: str) -> Feedback:
-    """Say where a preview stands. `deployment` is its newest one."""
-    marker = f"<!-- previewd {preview.id} -->"
+def render(
+    preview: Preview, deployment: Deployment | None, preview_url: str, dashboard_url: str, secret: str
+) -> Feedback:
+    """Say where a preview stands. `deployment` is its newest one; `secret` makes the marker one that nobody guesses."""
+    marker = f"<!-- previewd {preview.id} {hashlib.sha256(f'{secret}{preview.id}'.encode()).hexdigest()[:16]} -->"
     parts = [
         marker,
         _headline(preview, preview_url),
@@ -120,7 +122,8 @@ def _summary(preview: Preview, deployment: Deployment | None) -> str:
             took = _took(deployment)
             return f"{commit} is live{f' after {took}' if took else ''}: {plain(preview.reason)}."
         case State.WAITING:
-            return f"Nothing runs for this pull request: {plain(preview.reason)}."
+            what = "No newer commit runs" if preview.serving_commit else "Nothing runs for this pull request"
+            return f"{what}: {plain(preview.reason)}."
         case State.FAILED:
             step = deployment.failed_step if deployment else None
             return f"{commit} failed{f' at **{step.value}**' if step else ''}."

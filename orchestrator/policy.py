@@ -44,6 +44,8 @@ class Wait:
     """Nothing may run now. `reason` says why, and what would change it."""
 
     reason: str
+    keeps_serving: bool = False
+    """What ran before, with leave, may go on; else it is stopped, for whoever may not run now may not run on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +75,5 @@ def may_run(pull: Pull, author_permission: str) -> Verdict:
             f"(GitHub says: {author_permission}), and code of such authors does not run here without approval"
         )
     if pull.draft:
-        return Wait("it is a draft; mark it as ready for review and its preview starts")
+        return Wait("it is a draft; mark it as ready for review and its preview starts", keeps_serving=True)
     return Run(pull.head_commit)

@@ -210,7 +210,7 @@ class Store:
     async def postpone(self, lease: Lease, reason: str, seconds: float) -> int:
         """Try again in `seconds`; returns how many attempts there were."""
         async with self._owned(lease) as (connection, row):
-            if may_move(row.state, State.QUEUED):
+            if row.state in _ON_ITS_WAY:
                 await _advance(connection, row, State.QUEUED, reason, {})
             attempts = await connection.scalar(
                 update(previews)
@@ -233,6 +233,12 @@ class Store:
                 lease.preview,
                 {"candidate_commit": commit, "candidate_upstream": upstream, "probe_token": token},
             )
+
+    async def clear_candidate(self, lease: Lease) -> None:
+        """Nobody reaches the candidate any more."""
+        async with self._owned(lease) as (connection, row):
+            if row.probe_token is not None:
+                await _change(connection, lease.preview, _NO_CANDIDATE)
 
     async def promote(self, lease: Lease, containers: Iterable[str], reason: str) -> None:
         """Let the candidate serve everybody and call the preview ready, both or neither."""
@@ -369,6 +375,9 @@ class Store:
                 raise _lost(lease)
             yield connection, row
 
+
+_ON_ITS_WAY = frozenset({State.QUEUED, State.BUILDING, State.PREPARING, State.STARTING, State.FAILED})
+"""States that a postponed attempt puts back into the queue. What is ready or waits stays so: it was not disproven."""
 
 _NO_CANDIDATE: dict[str, object] = {"candidate_commit": None, "candidate_upstream": None, "probe_token": None}
 

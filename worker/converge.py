@@ -7,6 +7,7 @@ from orchestrator.errors import (
     ForgeUnavailable,
     LeaseLost,
     OperatorError,
+    PreviewdError,
     Superseded,
     TemporaryError,
 )
@@ -34,7 +35,8 @@ MAX_ATTEMPTS = 4
 """After so many tries a fault of the machine is the operator's to look at."""
 
 MIN_PAUSE_SECONDS = 1.0
-MAX_PAUSE_SECONDS = 60.0
+MAX_DOUBLINGS = 6
+"""The pause before another attempt doubles up to about a minute."""
 
 _log = structlog.get_logger()
 
@@ -71,14 +73,15 @@ async def _settle(hands: Hands, lease: Lease) -> None:
 
 async def _answer(hands: Hands, lease: Lease, generation: int) -> None:
     """Look at the pull request, and do what follows."""
+    await _finish_removal(hands, lease)
     looked = await look(hands, lease.preview)
     if looked.pull is not None:
         await hands.store.refresh(lease, looked.pull)
     match looked.verdict:
         case Remove(reason):
             await alongside(_remove(hands, lease, generation, reason), keep(hands, lease))
-        case Wait(reason):
-            await _wait(hands, lease, generation, reason)
+        case Wait() as wait:
+            await alongside(_wait(hands, lease, generation, wait), keep(hands, lease))
         case Run(commit) if looked.pull is not None:
             gate = Gate(hands, lease, generation, commit)
             await alongside(_deploy(hands, lease, gate, looked.pull), gate.watch())
@@ -89,6 +92,7 @@ async def _answer(hands: Hands, lease: Lease, generation: int) -> None:
 async def _deploy(hands: Hands, lease: Lease, gate: Gate, pull: Pull) -> None:
     row = await hands.store.own(lease)
     if row.commit == pull.head_commit and row.state in (State.READY, State.FAILED) and row.forced <= row.settled:
+        await hands.store.close_deployment(lease, "ready")  # a worker killed right after the promotion left it open
         await discard_unserving(hands, lease)
         await hands.store.settle(lease, gate.generation)
         return
@@ -111,6 +115,9 @@ async def _run(deployment: Deployment) -> None:
             await deployment.enter(step, STATE_DURING[step])
             await run(deployment)
             await deployment.leave()
+    except PreviewdError as error:
+        deployment.journal.conceal_in(error)
+        raise
     finally:
         await deployment.journal.close()
     await store.close_deployment(lease, "ready")
@@ -121,26 +128,46 @@ async def _run(deployment: Deployment) -> None:
 async def _fail(hands: Hands, lease: Lease, generation: int, error: AuthorError) -> None:
     """The commit is at fault: say so, take its containers away, and leave alone what an older commit serves."""
     await hands.store.close_deployment(lease, "failed", error)
-    await discard_unserving(hands, lease)
+    await _withdraw(hands, lease)
     await hands.store.advance(lease, State.FAILED, error.message)
     await hands.store.settle(lease, generation)
 
 
-async def _wait(hands: Hands, lease: Lease, generation: int, reason: str) -> None:
+async def _wait(hands: Hands, lease: Lease, generation: int, wait: Wait) -> None:
     row = await hands.store.own(lease)
     if row.state is State.REMOVED:
         await hands.store.advance(lease, State.QUEUED, "the pull request is open again")
-    await hands.store.advance(lease, State.WAITING, reason)
+    if not wait.keeps_serving:
+        await hands.store.unroute(lease)
+    await _withdraw(hands, lease)
+    await hands.store.advance(lease, State.WAITING, wait.reason)
     await hands.store.settle(lease, generation)
+
+
+async def _withdraw(hands: Hands, lease: Lease) -> None:
+    """Take back whatever was on its way up: nobody reaches it any more, and it no longer runs."""
+    await hands.store.clear_candidate(lease)
+    await discard_unserving(hands, lease)
+
+
+async def _finish_removal(hands: Hands, lease: Lease) -> None:
+    """A removal that was cut short is brought to its end first, even when the pull request is open again by now."""
+    row = await hands.store.own(lease)
+    if row.state is State.REMOVING:
+        await alongside(_tear_down(hands, lease, row.reason), keep(hands, lease))
 
 
 async def _remove(hands: Hands, lease: Lease, generation: int, reason: str) -> None:
     row = await hands.store.own(lease)
     if row.state is not State.REMOVED:
         await hands.store.advance(lease, State.REMOVING, reason)
-        await teardown.run(hands, lease)
-        await hands.store.advance(lease, State.REMOVED, reason, commit=None, secrets=None)
+        await _tear_down(hands, lease, reason)
     await hands.store.settle(lease, generation)
+
+
+async def _tear_down(hands: Hands, lease: Lease, reason: str) -> None:
+    await teardown.run(hands, lease)
+    await hands.store.advance(lease, State.REMOVED, reason, commit=None, secrets=None)
 
 
 async def _try_again(hands: Hands, lease: Lease, generation: int, error: TemporaryError | OperatorError) -> None:
@@ -152,6 +179,6 @@ async def _try_again(hands: Hands, lease: Lease, generation: int, error: Tempora
         await hands.store.advance(lease, State.FAILED, error.message)
         await hands.store.settle(lease, generation)
         return
-    wanted = error.retry_after if isinstance(error, ForgeUnavailable) else min(MAX_PAUSE_SECONDS, 2.0**row.attempts)
+    wanted = error.retry_after if isinstance(error, ForgeUnavailable) else 2.0 ** min(row.attempts, MAX_DOUBLINGS)
     seconds = max(MIN_PAUSE_SECONDS, wanted)
     await hands.store.postpone(lease, f"{error.message}; trying again", seconds)

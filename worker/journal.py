@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable
 
+from orchestrator.errors import AuthorError, PreviewdError
 from orchestrator.log import mask_text
 from orchestrator.preview import Step
 from orchestrator.store import Store
@@ -34,6 +35,12 @@ class Journal:
         for secret in self._secrets:
             line = line.replace(secret, "…")
         return mask_text(line)
+
+    def conceal_in(self, error: PreviewdError) -> None:
+        """Blank what is secret in an error that people will read: it may quote a value that the file was given."""
+        error.message, error.remedy = self.clean(error.message), self.clean(error.remedy)
+        if isinstance(error, AuthorError):
+            error.log_tail = tuple(map(self.clean, error.log_tail))
 
     async def say(self, line: str) -> None:
         """Add one line of output."""

@@ -38,6 +38,7 @@ async def _render(hands: Hands, preview: Preview) -> Feedback:
         deployments[0] if deployments else None,
         settings.preview_url(preview.host),
         settings.public_url.rstrip("/"),
+        settings.secret_key[0].get_secret_value(),
     )
 
 

@@ -103,7 +103,7 @@ http://*.{ingress.domain}:{ingress.port} {{
 				header_up -X-Previewd-*
 				header_down {COMMIT_HEADER} {{vars.commit}}
 				# A cookie for the parent domain would reach every other preview.
-				header_down Set-Cookie "(?i);\\s*domain=[^;]*" ""
+				header_down Set-Cookie "(?i);\\s*domain\\s*=[^;]*" ""
 			}}
 		}}
 	}}

@@ -73,16 +73,13 @@ class Credentials:
         now = int(time.time())
         claims = {"iat": now - 60, "exp": now + 540, "iss": app.id}
         headers = {"Authorization": f"Bearer {jwt.encode(claims, app.private_key, algorithm='RS256')}"}
-        found = await self._client.get(f"/repositories/{repository}/installation", headers=headers)
+        found = await _send(self._client, "GET", f"/repositories/{repository}/installation", headers)
         if found.status_code in _GONE:
             raise OperatorError(
                 f"the GitHub App is not installed on repository {repository}", "install it there, or close the preview"
             )
-        answer = await self._client.post(
-            f"/app/installations/{_checked(found)['id']}/access_tokens",
-            headers=headers,
-            json={"repository_ids": [repository]},
-        )
+        path = f"/app/installations/{_checked(found)['id']}/access_tokens"
+        answer = await _send(self._client, "POST", path, headers, {"repository_ids": [repository]})
         return _checked(answer)["token"], time.time() + 3600
 
 
@@ -116,10 +113,17 @@ class GitHub:
         comment = known or await self._find_comment(repository, number, marker)
         if comment is not None:
             answer = await self._ask("PATCH", repository, f"/issues/comments/{comment}", {"body": body})
-            if answer.status_code not in _GONE:
-                return comment if answer.is_success else _refused(answer, comment)
+            if answer.is_success:
+                return comment
+            if answer.status_code not in _GONE | _REFUSED_WRITE:
+                _checked(answer)
+        # It was deleted, or it is somebody else's who copied our marker: we write our own.
         answer = await self._ask("POST", repository, f"/issues/{number}/comments", {"body": body})
-        return int(answer.json()["id"]) if answer.is_success else _refused(answer, None)
+        if answer.is_success:
+            return int(answer.json()["id"])
+        if answer.status_code not in _REFUSED_WRITE:
+            _checked(answer)
+        return None  # a locked pull request takes no comments, and that is not a fault
 
     async def put_status(self, repository: int, commit: str, state: str, description: str, url: str) -> None:
         body = {"state": state, "description": description[:140], "target_url": url, "context": "previewd"}
@@ -131,6 +135,7 @@ class GitHub:
         return await self._credentials.token(repository)
 
     async def _find_comment(self, repository: int, number: int, marker: str) -> int | None:
+        # The oldest one: the marker cannot be guessed, so whoever else shows it has copied it from ours.
         comments = await self._pages(repository, f"/issues/{number}/comments")
         ours = (c["id"] for c in comments if marker in (c.get("body") or ""))
         return next((int(comment) for comment in ours), None)
@@ -155,19 +160,11 @@ class GitHub:
         headers = {"Authorization": f"Bearer {await self._credentials.token(repository)}"}
         url = f"/repositories/{repository}{path}"
         if method == "GET":
-            return self._noted(await self._send(method, url, headers, None))
+            return self._noted(await _send(self._client, method, url, headers))
         async with self._writing:
-            answer = await self._send(method, url, headers, body)
+            answer = await _send(self._client, method, url, headers, body)
             await asyncio.sleep(self._write_gap)
         return self._noted(answer)
-
-    async def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: Mapping[str, object] | None
-    ) -> httpx.Response:
-        try:
-            return await self._client.request(method, url, headers=headers, json=body)
-        except httpx.HTTPError as error:
-            raise ForgeUnavailable(f"GitHub does not answer: {type(error).__name__}") from error
 
     def _respect_limits(self) -> None:
         left = self._quiet_until - time.monotonic()
@@ -180,9 +177,24 @@ class GitHub:
         if wait is not None:
             self._quiet_until = time.monotonic() + wait
             raise ForgeUnavailable("GitHub asked us to wait", retry_after=wait)
-        if answer.is_server_error:
-            raise ForgeUnavailable(f"GitHub answers {answer.status_code}")
         return answer
+
+
+async def _send(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: Mapping[str, object] | None = None,
+) -> httpx.Response:
+    """One request. Raises ForgeUnavailable when there is no answer, or one that says that GitHub is not well."""
+    try:
+        answer = await client.request(method, url, headers=headers, json=body)
+    except httpx.HTTPError as error:
+        raise ForgeUnavailable(f"GitHub does not answer: {type(error).__name__}") from error
+    if answer.is_server_error:
+        raise ForgeUnavailable(f"GitHub answers {answer.status_code}")
+    return answer
 
 
 def open_client(api_url: str) -> httpx.AsyncClient:
@@ -201,6 +213,7 @@ def open_client(api_url: str) -> httpx.AsyncClient:
 
 def _pull(found: Mapping[str, Any]) -> Pull:
     head, base = found["head"], found["base"]
+    author = found.get("user") or {}  # nobody, when the account was deleted
     return Pull(
         repository=base["repo"]["id"],
         repository_name=base["repo"]["full_name"],
@@ -209,8 +222,8 @@ def _pull(found: Mapping[str, Any]) -> Pull:
         open=found["state"] == "open",
         draft=bool(found.get("draft")),
         title=found["title"],
-        author=found["user"]["login"],
-        author_is_bot=found["user"].get("type") == "Bot",
+        author=author.get("login", "ghost"),
+        author_is_bot=author.get("type") == "Bot",
         head_commit=head["sha"],
         head_branch=head["ref"],
         head_repository=head["repo"]["id"] if head.get("repo") else None,
@@ -223,7 +236,7 @@ def _asked_to_wait(answer: httpx.Response) -> float | None:
     if answer.status_code not in (403, 429):
         return None
     if "retry-after" in answer.headers:
-        return float(answer.headers["retry-after"])
+        return _seconds(answer.headers["retry-after"])
     if answer.headers.get("x-ratelimit-remaining") == "0":
         return max(1.0, float(answer.headers["x-ratelimit-reset"]) - time.time())
     if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or "rate limit" in answer.text.lower():
@@ -231,12 +244,12 @@ def _asked_to_wait(answer: httpx.Response) -> float | None:
     return None
 
 
-def _refused(answer: httpx.Response, comment: int | None) -> int | None:
-    """A locked pull request takes no comments, and that is not a fault; anything else is."""
-    if answer.status_code in _REFUSED_WRITE:
-        return comment
-    _checked(answer)
-    return comment
+def _seconds(retry_after: str) -> float:
+    """`Retry-After` may be seconds or a date (RFC 9110, section 10.2.3)."""
+    try:
+        return float(retry_after)
+    except ValueError:
+        return _SECONDARY_LIMIT_SECONDS
 
 
 def _checked(answer: httpx.Response) -> Any:

@@ -17,6 +17,9 @@ _COMMAND_SECONDS = 60.0
 _EXISTS = (asyncpg.DuplicateDatabaseError, asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError)
 """What Postgres answers when a thing is there already, or is being made by somebody else at this moment."""
 
+_QUIET = {"log_min_error_statement": "panic", "log_statement": "none", "log_min_duration_statement": "-1"}
+"""A statement that sets a password must not stand in the server's log, not even when it fails."""
+
 _INTERRUPTED_DROP = -2
 """`datconnlimit` of a database whose drop was cut short: it can only be dropped again."""
 
@@ -74,7 +77,13 @@ class PostgresDatabases:
 
     async def _connect(self, database: str) -> "asyncpg.Connection[asyncpg.Record]":
         try:
-            return await asyncpg.connect(self._url, database=database, timeout=10, command_timeout=_COMMAND_SECONDS)
+            return await asyncpg.connect(
+                self._url,
+                database=database,
+                timeout=10,
+                command_timeout=_COMMAND_SECONDS,
+                server_settings=_QUIET,
+            )
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
             raise TemporaryError(f"the previews' Postgres does not answer: {error}") from error
         except asyncpg.InvalidAuthorizationSpecificationError as error:
@@ -92,10 +101,11 @@ class PostgresDatabases:
             f"LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS "
             f"CONNECTION LIMIT {self._limit} PASSWORD '{_safe(password)}'"
         )
+        exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name)
         try:
-            await connection.execute(f'CREATE ROLE "{_safe(name)}" {attributes}')
-        except _EXISTS:
-            await connection.execute(f'ALTER ROLE "{_safe(name)}" {attributes}')
+            await connection.execute(f'{"ALTER" if exists else "CREATE"} ROLE "{_safe(name)}" {attributes}')
+        except _EXISTS as error:
+            raise TemporaryError(f"role {name} is being made by somebody else") from error
         # Only a superuser may change this one back, unlike the timeouts.
         await connection.execute(f"""ALTER ROLE "{_safe(name)}" SET temp_file_limit = '1GB'""")
 

@@ -68,6 +68,7 @@ async def parts(plan: Plan) -> tuple[Part, ...]:
     home = plan.data_dir.resolve()
     servers, urls = await _servers(plan, home)
     environment = _environment(plan, home, urls)
+    (home / "log").mkdir(mode=0o700, exist_ok=True)  # what servers and applications print is for the operator only
     write_private(home / UP_FILE, _dotenv(environment))
     caddy_home = home / "caddy"
     caddy.prepare(plan.ingress, caddy_home)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.errors import OperatorError, TemporaryError
@@ -74,6 +75,7 @@ async def test_nothing_more_happens_for_a_commit_that_may_no_longer_run(world: W
         case _:
             assert preview.state is State.WAITING
             assert [name for name, _ in after if name not in REMOVALS] == []
+            assert "container" not in await world.leftovers(), "what was on its way up was taken back"
 
 
 @pytest.mark.parametrize("number", range(1, EFFECTS + 1))
@@ -111,8 +113,7 @@ async def test_a_forge_that_is_away_stops_nothing_that_serves(world: World) -> N
     await world.converge()
     preview = await world.views.preview(world.preview)
     assert preview is not None
-    assert preview.serving_commit == FIRST
-    assert "GitHub does not answer" in preview.reason
+    assert (preview.state, preview.serving_commit) == (State.READY, FIRST)
     world.forge_is_away = False
     await world.hint()
     assert (await world.converge()).serving_commit == SECOND
@@ -134,3 +135,69 @@ async def test_a_reopened_pull_request_starts_afresh(world: World) -> None:
     await world.converge()
     await world.change(open=True)
     assert (await world.converge()).state is State.READY
+
+
+async def test_who_may_no_longer_run_does_not_run_on(world: World) -> None:
+    await world.hint()
+    await world.converge()
+    world.permission = "read"
+    await world.hint()
+    preview = await world.converge()
+    assert (preview.state, preview.serving_commit) == (State.WAITING, None)
+    assert "container" not in await world.leftovers()
+
+
+async def test_a_draft_keeps_what_ran_with_leave(world: World) -> None:
+    await world.hint()
+    await world.converge()
+    await world.change(draft=True, head_commit=SECOND)
+    preview = await world.converge()
+    assert (preview.state, preview.serving_commit) == (State.WAITING, FIRST)
+    assert (await world.leftovers()).count("container") == 2
+
+
+REMOVALS_OF_A_PREVIEW = 7
+
+
+@pytest.mark.parametrize("number", range(1, REMOVALS_OF_A_PREVIEW + 1))
+async def test_a_removal_that_was_cut_short_is_finished_though_the_pull_request_is_open_again(
+    world: World, number: int
+) -> None:
+    await world.hint()
+    await world.converge()
+
+    async def fail() -> None:
+        raise TemporaryError("the Engine is away")
+
+    at(world, number, fail)
+    await world.change(open=False)
+    assert (await world.converge()).state is State.REMOVING
+    await world.change(open=True)
+    preview = await world.converge()
+    assert (preview.state, preview.serving_commit) == (State.READY, FIRST)
+    reasons = [change.target for change in await world.views.transitions(world.preview)]
+    assert State.REMOVED in reasons, "its database was removed before it was made anew"
+
+
+@pytest.mark.parametrize("field", ["mem_limit: ${DATABASE_URL}", "volumes: ['/${JWT_SECRET}:/x']"])
+async def test_no_secret_is_told_by_an_error_that_quotes_the_file(world: World, field: str) -> None:
+    world.files["compose.yaml"] = f"services:\n  app:\n    build: .\n    {field}\n".encode()
+    await world.hint()
+    preview = await world.converge()
+    assert preview.state is State.FAILED
+    row = await world.row()
+    told = f"{preview.reason}{await world.views.deployments(world.preview)}"
+    for secret in world.hands.vault.open(row.secrets).values():
+        assert secret not in told
+
+
+async def test_a_deployment_that_was_proven_but_not_closed_is_closed_as_ready(
+    world: World, database: AsyncEngine
+) -> None:
+    await world.hint()
+    await world.converge()
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE deployments SET outcome = NULL"))
+    await world.hint()
+    await world.converge()
+    assert [found.outcome for found in await world.views.deployments(world.preview)] == ["ready"]

@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
 from pydantic import SecretStr
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.errors import ForgeUnavailable
@@ -134,6 +135,11 @@ class World:
         """Record a side effect, which then happens."""
         await self.before(name)
         self.effects.append((name, what))
+
+    async def row(self) -> Any:
+        """The preview's row, with what views do not show."""
+        async with self._database.connect() as connection:
+            return (await connection.execute(select(previews))).one()
 
     async def leftovers(self) -> list[str]:
         """What the preview owns by now."""

@@ -50,12 +50,12 @@ URL = "https://pr-7-shop.preview.example.com"
 
 
 def render(preview: Preview, deployment: Deployment | None = DEPLOYMENT) -> feedback.Feedback:
-    return feedback.render(preview, deployment, URL, "https://previewd.example.com")
+    return feedback.render(preview, deployment, URL, "https://previewd.example.com", "secret")
 
 
 def test_ready_says_where_what_and_how_it_was_proven() -> None:
     body = render(PREVIEW).body
-    assert body.startswith("<!-- previewd 812-7 -->\n")
+    assert body.startswith("<!-- previewd 812-7 ")
     assert f"Preview ready: [pr-7-shop.preview.example.com]({URL})" in body
     assert "`c0ffee0` is live after 1 min 12 s: GET /health answered 200 through the proxy." in body
     assert "| 0.4 s | 1 min 1 s | – | – | – | – |" in body

@@ -8,6 +8,7 @@ from orchestrator.ports import EngineObject
 from orchestrator.store import Lease
 from worker.binds import binds_folder
 from worker.context import Hands
+from worker.together import together
 
 
 async def run(hands: Hands, lease: Lease) -> None:
@@ -16,7 +17,7 @@ async def run(hands: Hands, lease: Lease) -> None:
     await hands.store.unroute(lease)
     owned = await hands.engine.objects(names.labels())
     await _remove(hands, owned, "container")
-    await asyncio.gather(
+    await together(
         _remove(hands, owned, "network"),
         _remove(hands, owned, "volume"),
         _remove(hands, owned, "image"),
@@ -34,4 +35,4 @@ async def _remove(hands: Hands, owned: list[EngineObject], kind: str) -> None:
         "volume": hands.engine.remove_volume,
         "image": hands.engine.remove_image,
     }[kind]
-    await asyncio.gather(*(remove(thing.id) for thing in owned if thing.kind == kind))
+    await together(*(remove(thing.id) for thing in owned if thing.kind == kind))
