@@ -53,8 +53,9 @@ class Names:
         """The configuration's hash is part of the name: a changed service starts beside the one that it replaces."""
         return f"{self.project}-{service}-{config}"
 
-    def image(self, service: str, commit: str) -> str:
-        return f"{self.instance}/{self.preview}-{slug(service)}:{commit[:12]}"
+    def image(self, service: str, commit: str, salt: str) -> str:
+        """`salt` is the preview's secret: no other preview can name this image in a Dockerfile of its own."""
+        return f"{self.instance}/{self.preview}-{slug(service)}:{commit[:12]}-{salt}"
 
     def labels(self) -> dict[str, str]:
         """What marks a thing as this preview's, whatever commit it came from."""

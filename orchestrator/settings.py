@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from orchestrator.errors import ConfigurationError
 from orchestrator.names import INSTANCE_PATTERN
 
+MAX_PORT = 65_535
+
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 """One or several secrets, separated by commas: the first is used, all are accepted (rotation)."""
 
@@ -93,6 +95,47 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("web_listen", "router_listen", "proxy_listen")
+    @classmethod
+    def _address_and_port(cls, value: str) -> str:
+        _, colon, port = value.rpartition(":")
+        if not colon or not port.isdecimal() or not 0 < int(port) <= MAX_PORT:
+            message = "it must be an address and a port, as in 127.0.0.1:8080"
+            raise ValueError(message)
+        return value
+
+    @field_validator("domain")
+    @classmethod
+    def _domain_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", value):
+            message = "it must be a domain name in lower case, as in previews.example.com"
+            raise ValueError(message)
+        return value
+
+    @field_validator("database_url", "previews_database_url")
+    @classmethod
+    def _postgres_url(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not re.match(r"postgres(ql)?(\+\w+)?://[^/]+/.+", value.get_secret_value()):
+            message = "it must look like postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            raise ValueError(message)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not re.match(r"(rediss?|unix)://.+", value.get_secret_value()):
+            message = "it must look like redis://:PASSWORD@HOST:PORT/0"
+            raise ValueError(message)
+        return value
+
+    @field_validator("docker_host")
+    @classmethod
+    def _engine_address(cls, value: str) -> str:
+        if not re.match(r"(unix:///|tcp://).+", value):
+            message = "it must look like unix:///var/run/docker.sock or tcp://HOST:PORT"
+            raise ValueError(message)
         return value
 
     @field_validator("host_template")

@@ -91,6 +91,7 @@ class Scene:
 
 
 async def main() -> int:
+    _end_on_signals()
     once = os.environ.get("ONCE") == "1"
     story = Story()
     story.console.print("[bold]previewd[/]: every pull request gets a running preview of its own\n")
@@ -108,6 +109,14 @@ async def main() -> int:
             leaked = await _count_leaks(scene)
     story.console.print(f"\ndemo: live in {live:.1f}s, pushed in {pushed:.1f}s, gone in {gone:.1f}s, leaked {leaked}")
     return 0 if leaked == 0 else 1
+
+
+def _end_on_signals() -> None:
+    """Whoever ends the demo from outside leaves nothing behind either."""
+    story = asyncio.current_task()
+    assert story is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, story.cancel)
 
 
 async def _open(scene: Scene) -> tuple[PullRequest, float]:
@@ -251,8 +260,7 @@ async def _stay(scene: Scene, pull: PullRequest) -> None:
         markup=False,
     )
     ended = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, ended.set)
     await ended.wait()
 
 
@@ -284,3 +292,5 @@ if __name__ == "__main__":
         sys.exit(asyncio.run(main()))
     except AssertionError as error:
         sys.exit(f"demo: failed: {error}")
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        sys.exit("demo: ended early; nothing is left behind")

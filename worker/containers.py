@@ -47,7 +47,7 @@ class Planned:
 
 async def planned(deployment: Deployment, service: Service) -> Planned:
     """Derive a service's container. Raises LaunchError when its image is not there."""
-    reference = image_reference(deployment.names, service, deployment.commit)
+    reference = image_reference(deployment.names, service, deployment.commit, await deployment.image_salt())
     image = await deployment.hands.engine.image(reference)
     if image is None:
         raise LaunchError(f"{service.place}: the image {reference} of service {service.name} is gone", "push again")

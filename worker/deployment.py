@@ -3,6 +3,7 @@
 What a step needs it derives again from the commit and from names, so a run that was killed resumes at any step.
 """
 
+import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from worker.journal import Journal
 
 JWT_SECRET = "JWT_SECRET"  # noqa: S105 - a variable's name
 DATABASE_PASSWORD = "database password"  # noqa: S105 - a key in the vault; the space keeps it apart from variables
+
+IMAGE_SECRET = "image names"  # noqa: S105 - likewise
 
 _SECRET_BYTES = 32
 
@@ -72,6 +75,10 @@ class Deployment:
             self._secrets = await self._kept(names)
             self.journal.conceal(self._secrets.values())
         return {name: self._secrets[name] for name in names}
+
+    async def image_salt(self) -> str:
+        """What makes the names of this preview's images such that nobody else can guess them."""
+        return hashlib.sha256((await self.secret(IMAGE_SECRET)).encode()).hexdigest()[:16]
 
     async def database(self) -> DatabaseAccess:
         """How the containers reach this preview's database."""

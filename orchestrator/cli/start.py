@@ -11,6 +11,7 @@ from orchestrator.adapters.embedded.ports import free_port
 from orchestrator.adapters.engine import DockerEngine
 from orchestrator.cli.up import Plan, up
 from orchestrator.data_dir import passwords, write_private
+from orchestrator.errors import ConfigurationError, TemporaryError
 from orchestrator.settings import Settings
 
 MADE_UP = {
@@ -29,7 +30,12 @@ def start() -> None:
 
 
 async def _start(settings: Settings) -> None:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"PREVIEWD_DATA_DIR={settings.data_dir} cannot be a directory: {error.strerror}", "name another one"
+        ) from None
     plan = await _plan(settings)
     await up(plan, _say, lambda: _say(_welcome(settings)))
 
@@ -55,6 +61,10 @@ async def _gateway(settings: Settings) -> str:
     engine = DockerEngine(settings.docker_host)
     try:
         return await engine.gateway()
+    except TemporaryError as error:
+        raise ConfigurationError(
+            error.message, "start the Docker Engine, or set PREVIEWD_DOCKER_HOST to where it answers"
+        ) from None
     finally:
         await engine.close()
 

@@ -77,6 +77,7 @@ def application() -> FastAPI:
         response = PlainTextResponse("set")
         response.headers.append("Set-Cookie", "a=1; Domain=.previews.test; Path=/; HttpOnly")
         response.headers.append("Set-Cookie", "b=2; path=/;DOMAIN=previews.test")
+        response.headers.append("Set-Cookie", "c=3; Domain =.previews.test")
         return response
 
     @app.get("/drip")
@@ -213,7 +214,7 @@ async def test_the_client_cannot_speak_for_the_router_or_the_proxy(world: World)
 
 async def test_cookies_stay_with_their_preview(world: World) -> None:
     answer = await world.get(LIVE, "/cookies")
-    assert answer.headers.get_list("Set-Cookie") == ["a=1; Path=/; HttpOnly", "b=2; path=/"]
+    assert answer.headers.get_list("Set-Cookie") == ["a=1; Path=/; HttpOnly", "b=2; path=/", "c=3"]
 
 
 async def test_what_the_router_refuses_goes_to_the_browser_as_it_is(world: World) -> None:

@@ -244,6 +244,29 @@ async def test_two_previews_cannot_reach_each_other_nor_the_control_plane(team: 
         await team.close(pull)
 
 
+_LINK_FROM_WITHIN = """\
+services:
+  evil:
+    build: .
+    command: ["sh", "-c", "rm -rf /d/inner; ln -s /etc /d/inner"]
+    volumes: ["./data:/d"]
+  app:
+    build: .
+    expose: ["8000"]
+    volumes: ["./data/inner:/x"]
+    depends_on: {evil: {condition: service_completed_successfully}}
+x-preview: {service: app}
+"""
+
+
+async def test_no_link_that_a_container_makes_leads_to_the_host(team: Team) -> None:
+    """A bound folder inside another one could be replaced by a link before the Engine mounts it."""
+    pull = await team.open({**tiny(compose=_LINK_FROM_WITHIN), "data/inner/kept": b"from the repository"})
+    await team.reaches(pull, "ready")
+    assert await team.answer(pull, "/list/x") == "kept"
+    await team.close(pull)
+
+
 async def _database_url(team: Team, pull: PullRequest) -> SplitResult:
     """What the application was given, read from inside it."""
     lines = (await team.answer(pull, "/environment")).splitlines()

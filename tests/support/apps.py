@@ -20,6 +20,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 answer = "reached"
             except OSError as error:
                 answer = f"refused: {{error}}"
+        elif self.path.startswith("/list/"):
+            answer = "\\n".join(sorted(os.listdir(self.path.removeprefix("/list"))))
         elif self.path == "/environment":
             answer = "\\n".join(f"{{name}}={{value}}" for name, value in os.environ.items())
         else:
@@ -45,7 +47,8 @@ services:
 
 
 def tiny(answer: str = "hello", *, compose: str = COMPOSE, start: str = _SERVE) -> dict[str, bytes]:
-    """An application that answers every GET with `answer`, and `/reach/HOST/PORT` with what it can reach."""
+    """An application that answers every GET with `answer`, `/reach/HOST/PORT` with what it can reach,
+    `/list/FOLDER` with what is in a folder of its container."""
     return {
         "Dockerfile": _DOCKERFILE.encode(),
         "compose.yaml": compose.encode(),

@@ -42,8 +42,8 @@ def test_two_long_names_that_begin_alike_stay_apart() -> None:
 
 @given(st.text())
 def test_an_image_is_named_as_the_engine_allows(service: str) -> None:
-    image = Names(instance="previewd", preview=PreviewId(812, 7)).image(service, "0123456789abcdef")
-    assert re.fullmatch(r"[a-z0-9]+/[a-z0-9]+(-+[a-z0-9]+)*:[0-9a-f]{12}", image)
+    image = Names(instance="previewd", preview=PreviewId(812, 7)).image(service, "0123456789abcdef", "5a17")
+    assert re.fullmatch(r"[a-z0-9]+/[a-z0-9]+(-+[a-z0-9]+)*:[0-9a-f]{12}-5a17", image)
 
 
 @pytest.mark.parametrize("labels", [{}, {names.REPOSITORY_LABEL: "x", names.PULL_LABEL: "1"}])

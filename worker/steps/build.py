@@ -8,7 +8,7 @@ from orchestrator.dockerfile import base_images
 from orchestrator.errors import BuildError, ComposeError
 from orchestrator.ports import BuildRequest
 from worker.deployment import Deployment
-from worker.images import builders, image_reference, qualified
+from worker.images import builders, image_reference, is_of_instance, qualified
 from worker.stack import read_stack
 from worker.together import together
 
@@ -27,7 +27,7 @@ async def run(deployment: Deployment) -> None:
 
 
 async def _ensure_image(deployment: Deployment, service: Service) -> None:
-    reference = image_reference(deployment.names, service, deployment.commit)
+    reference = image_reference(deployment.names, service, deployment.commit, await deployment.image_salt())
     if service.build is None:
         _refuse_other_previews(deployment, service, reference)
     if await deployment.hands.engine.image(reference) is not None:
@@ -40,7 +40,7 @@ async def _ensure_image(deployment: Deployment, service: Service) -> None:
 
 def _refuse_other_previews(deployment: Deployment, service: Service, reference: str) -> None:
     """An image of ours is made from somebody else's commit, maybe with what only that preview may see."""
-    if reference.startswith(f"{deployment.names.instance}/"):
+    if is_of_instance(deployment.names.instance, reference):
         raise ComposeError(
             service.place, f"{reference} is an image of another preview", "name an image of a registry, or build one"
         )
