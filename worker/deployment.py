@@ -3,6 +3,7 @@
 What a step needs it derives again from the commit and from names, so a run that was killed resumes at any step.
 """
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ class Deployment:
     stack: tuple[Stack, Route] | None = None
     """What was read of the commit's Compose file: kept, because reading it again gives the same."""
     _secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     @property
     def commit(self) -> str:
@@ -71,9 +73,10 @@ class Deployment:
 
     async def secrets(self, names: list[str]) -> Mapping[str, str]:
         """Several secrets at once; those that are new are made and kept, encrypted."""
-        if not self._secrets.keys() >= set(names):
-            self._secrets = await self._kept(names)
-            self.journal.conceal(self._secrets.values())
+        async with self._one_at_a_time:  # two images built side by side must not each make a secret of one name
+            if not self._secrets.keys() >= set(names):
+                self._secrets = await self._kept(names)
+                self.journal.conceal(self._secrets.values())
         return {name: self._secrets[name] for name in names}
 
     async def image_salt(self) -> str:
