@@ -21,7 +21,8 @@ from orchestrator.compose.paths import inside
 from orchestrator.compose.scalars import check_keys, choice, duration, integer, items, mapping, refuse, text
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HEALTH = re.compile(r"/[!-~]*")
+_HEALTH = re.compile(r"/(?!/)[!-~]*")
+"""A path of this host: with two slashes in front it would name another one."""
 
 
 def read_preview(node: Node) -> PreviewBlock:
