@@ -264,6 +264,7 @@ x-preview:
         ("{port: 0}", "whole number from 1 to 65535"),
         ("{port: web}", "whole number from 1 to 65535"),
         ("{health: health}", "not a path"),
+        ("{health: //evil.example.com/}", "not a path"),
         ("{health: '/a b'}", "not a path"),
         ("{database: {mode: magic}}", "none of managed"),
         ("{database: {migrations: ../x}}", "leaves the repository"),
