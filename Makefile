@@ -8,7 +8,7 @@ COMPILE := uv pip compile --universal --generate-hashes --no-header --quiet
 
 export ONCE
 
-.PHONY: demo test check bench setup engine-stop lock clean
+.PHONY: demo test check fuzz bench setup engine-stop lock clean
 
 demo:           ## the main job, from nothing, on this machine; ONCE=1 ends by itself
 	@$(BOOTSTRAP) run -- $(BIN)/python -m tests.demo
@@ -23,7 +23,11 @@ check:          ## format, lint, types, imports, unit tests: needs nothing runni
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/unit
+	$(BIN)/python -m pytest -q tests/unit tests/hostile
+
+fuzz:           ## generated Compose files, read by Compose and by us: for MINUTES, ten by default
+	@$(BOOTSTRAP) environment
+	$(BIN)/python -m tests.oracle.fuzz --minutes $(or $(MINUTES),10)
 
 bench:          ## the figures, as ratios to a peer in the same run
 	@$(BOOTSTRAP) run -- $(BIN)/python -m tests.bench

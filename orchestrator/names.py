@@ -6,6 +6,7 @@ found out: a run that was killed finds what it made by asking for the same name 
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.preview import PreviewId
@@ -18,6 +19,10 @@ COMMIT_LABEL = LABEL_PREFIX + "commit"
 GENERATION_LABEL = LABEL_PREFIX + "generation"
 SERVICE_LABEL = LABEL_PREFIX + "service"
 CONFIG_LABEL = LABEL_PREFIX + "config"
+
+COMPOSE_LABEL_PREFIX = "com.docker.compose."
+COMPOSE_VERSION = "2.40.3"
+"""The Compose whose labels ours are: its `ps`, `logs` and `ls` list what carries them."""
 
 INSTANCE_PATTERN = r"[a-z][a-z0-9]{0,15}"
 """Short and plain enough to start a container's, an image's and a database's name."""
@@ -43,15 +48,16 @@ class Names:
         """The database, and the role that alone may connect to it."""
         return f"{self.instance}_{self.preview.repository}_{self.preview.number}"
 
-    def network(self, network: str = "default") -> str:
-        return f"{self.project}_{network}"
+    def network(self, network: str = "default", *, internal: bool = False) -> str:
+        """An internal network has a name of its own: one that becomes internal is made beside the one that was not."""
+        return f"{self.project}{'-internal' if internal else ''}_{network}"
 
     def volume(self, volume: str) -> str:
         return f"{self.project}_{volume}"
 
-    def container(self, service: str, config: str) -> str:
+    def container(self, service: str, config: str, number: int = 1) -> str:
         """The configuration's hash is part of the name: a changed service starts beside the one that it replaces."""
-        return f"{self.project}-{service}-{config}"
+        return f"{self.project}-{service}-{config}-{number}"
 
     def image(self, service: str, commit: str, salt: str) -> str:
         """`salt` is the preview's secret: no other preview can name this image in a Dockerfile of its own."""
@@ -67,20 +73,19 @@ class Names:
     def commit_labels(self, commit: str, generation: int) -> dict[str, str]:
         return self.labels() | {COMMIT_LABEL: commit, GENERATION_LABEL: str(generation)}
 
-    def compose_labels(self, service: str, number: int = 1) -> dict[str, str]:
-        """Compose's own labels, so that `docker compose -p PROJECT ps` and `logs` work on a preview."""
-        return {
-            "com.docker.compose.project": self.project,
-            "com.docker.compose.service": service,
-            "com.docker.compose.container-number": str(number),
-            "com.docker.compose.oneoff": "False",
-        }
+    def compose_labels(self, service: str, number: int, more: Mapping[str, str]) -> dict[str, str]:
+        """Compose's own labels, so that `docker compose -p PROJECT ps`, `logs` and `ls` work on a preview."""
+        return self._compose({"service": service, "container-number": str(number), "oneoff": "False", **more})
 
     def network_labels(self, network: str = "default") -> dict[str, str]:
-        return self.labels() | {"com.docker.compose.project": self.project, "com.docker.compose.network": network}
+        return self.labels() | self._compose({"network": network})
 
     def volume_labels(self, volume: str) -> dict[str, str]:
-        return self.labels() | {"com.docker.compose.project": self.project, "com.docker.compose.volume": volume}
+        return self.labels() | self._compose({"volume": volume})
+
+    def _compose(self, labels: Mapping[str, str]) -> dict[str, str]:
+        found = {"project": self.project, "version": COMPOSE_VERSION, **labels}
+        return {COMPOSE_LABEL_PREFIX + name: value for name, value in found.items()}
 
 
 def instance_labels(instance: str) -> dict[str, str]:

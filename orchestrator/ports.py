@@ -5,8 +5,9 @@ Methods called `ensure_*` may be called again at any time; `remove_*` of what is
 """
 
 import ipaddress
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from orchestrator.policy import Pull
@@ -29,9 +30,28 @@ class ContainerStatus:
     """None while it runs and before it ever ran."""
     started: bool
     """Whether it was ever started."""
+    restarting: bool = False
+    """It ended, and the Engine is about to start it again."""
     oom_killed: bool = False
     addresses: Mapping[str, str] = field(default_factory=dict)
-    """Its address in each network, by the network's name."""
+    """Its address in each network, by the network's name, while it runs."""
+    networks: frozenset[str] = frozenset()
+    """Every network that it is connected to, running or not, by name."""
+    volumes: frozenset[str] = frozenset()
+    """The volumes that it may write to, by name."""
+    created_at: datetime
+    finished_at: datetime | None = None
+    """When it last ended, by the Engine's clock; None before that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthTimes:
+    """When a health test is run and what is made of it, in seconds; the defaults are the Engine's own."""
+
+    interval: float = 30.0
+    timeout: float = 30.0
+    retries: int = 3
+    start_period: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +61,7 @@ class Image:
     """TCP ports of the image's EXPOSE lines, lowest first."""
     healthcheck: tuple[str, ...] | None = None
     """The test of the image's own HEALTHCHECK in the Engine's form (`CMD`, `CMD-SHELL` first), if it has one."""
+    health_times: HealthTimes = HealthTimes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +91,16 @@ class EngineObject:
     labels: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program to run inside of a running container; as its own user and in its own directory, if nothing is said."""
+
+    argv: tuple[str, ...]
+    user: str | None = None
+    working_dir: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 class Engine(Protocol):
     """A Docker Engine, API 1.41 or newer."""
 
@@ -88,8 +119,16 @@ class Engine(Protocol):
     async def subnets(self) -> list[ipaddress.IPv4Network]:
         """Every subnet that a network of the Engine has: what is taken, as far as the Engine knows."""
 
-    async def ensure_network(self, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str]) -> bool:
-        """Make a bridge network with this subnet. False when something else on the host uses that subnet."""
+    async def ensure_network(
+        self, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str], *, internal: bool = False
+    ) -> bool:
+        """Make a bridge network with this subnet. False when something else on the host uses that subnet.
+
+        From an `internal` one no container reaches anything outside.
+        """
+
+    async def connect(self, network: str, container: str, aliases: Sequence[str], links: Sequence[str] = ()) -> None:
+        """Put a container into one more network; nothing when it is in it. `links` are `container:alias`."""
 
     async def remove_network(self, name: str) -> None: ...
     async def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None: ...
@@ -101,13 +140,18 @@ class Engine(Protocol):
     async def start(self, container: str) -> None:
         """Start it. Raises LaunchError when its command cannot be run."""
 
-    async def stop(self, container: str, grace_seconds: int) -> None: ...
+    async def stop(self, container: str, grace_seconds: int | None) -> None:
+        """Ask it to end, and kill it after `grace_seconds`; None is what it was created with."""
+
     async def remove_container(self, container: str) -> None:
         """Kill and remove it, with its anonymous volumes."""
 
     async def container(self, container: str) -> ContainerStatus | None: ...
     async def run_check(self, container: str, test: tuple[str, ...], seconds: float) -> int | None:
         """Run a health test (`CMD …` or `CMD-SHELL …`) inside; its exit code, or None after `seconds`."""
+
+    async def run_command(self, container: str, command: Command, seconds: float) -> int | None:
+        """Run a command inside; its exit code, 1 when the container does not run, or None after `seconds`."""
 
     async def logs(self, container: str, tail: int) -> tuple[str, ...]:
         """The last lines that it printed, oldest first."""

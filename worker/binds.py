@@ -1,22 +1,84 @@
-"""Where the files live that a Compose file binds from the repository: a copy of one commit's, writable, per preview.
+"""The files that a preview's containers mount from the host: copies of what the repository holds, secrets, configs.
+
+The environment step writes them, and an index of where; planning a container reads it. A file lies where its content
+says, so a push that does not change it does not change the containers that mount it either.
 
 Each bound path has a copy in a folder of its own, whose parents no container can write to. Were one bound path inside
 another's copy, a container could put a link in its place, and the Engine would follow it to anywhere on the host.
 """
 
 import hashlib
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.compose.model import FileMount
 from orchestrator.preview import PreviewId
 from orchestrator.settings import Settings
 
+READABLE_BY_ALL = 0o444
+"""What Compose gives a secret or config that asks for no mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFiles:
+    """Where one commit's files lie, below the preview's folder."""
+
+    copies: dict[str, str] = field(default_factory=dict)
+    """Path in the repository to its copy."""
+    files: dict[str, str] = field(default_factory=dict)
+    """By `file_key`: the secrets and configs."""
+
+    @classmethod
+    def of(cls, settings: Settings, preview: PreviewId, commit: str) -> "HostFiles":
+        """What the environment step wrote. Nothing is there for a stack that mounts no files."""
+        path = index_file(settings, preview, commit)
+        return cls(**json.loads(path.read_text("utf-8"))) if path.exists() else cls()
+
+    def copy_of(self, path: str) -> str:
+        return self.copies[path]
+
+    def file_of(self, file: FileMount) -> str:
+        return self.files[file_key(file)]
+
 
 def binds_folder(settings: Settings, preview: PreviewId) -> Path:
-    """All of a preview's copies."""
+    """All of a preview's files; removed with it."""
     return settings.data_dir.resolve() / "binds" / str(preview)
 
 
-def bind_source(settings: Settings, preview: PreviewId, commit: str, path: str) -> Path:
-    """The copy of `path` as `commit` has it. Two services that bind the same path share it."""
-    own = hashlib.sha256(path.encode()).hexdigest()[:16]
-    return binds_folder(settings, preview) / commit / own / "content"
+def secrets_folder(settings: Settings, preview: PreviewId) -> Path:
+    """Secrets and configs: nobody but us may look into it, and the Engine mounts single files out of it."""
+    return binds_folder(settings, preview) / "secrets"
+
+
+def copies_folder(settings: Settings, preview: PreviewId) -> Path:
+    """Copies of what the repository holds, each under the digest of its content."""
+    return binds_folder(settings, preview) / "copies"
+
+
+def index_file(settings: Settings, preview: PreviewId, commit: str) -> Path:
+    return binds_folder(settings, preview) / f"{commit}.json"
+
+
+def file_key(file: FileMount) -> str:
+    """What tells the content and the rights of one file from another's."""
+    return json.dumps([file.name, file.path, file.uid, file.gid, file.mode])
+
+
+def content_name(file: FileMount, content: bytes) -> str:
+    """The file's name on the host: another content, owner or mode is another file."""
+    return hashlib.sha256(file_key(file).encode() + b"\0" + content).hexdigest()[:32]
+
+
+def tree_digest(root: Path, path: str) -> str:
+    """A digest of a file or folder: names, kinds, permissions and contents."""
+    digest = hashlib.sha256(path.encode())
+    for entry in [root, *sorted(root.rglob("*"))]:
+        digest.update(f"\0{entry.relative_to(root)}\0{entry.lstat().st_mode:o}\0".encode())
+        if entry.is_symlink():
+            digest.update(str(entry.readlink()).encode())
+        elif entry.is_file():
+            with entry.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:32]

@@ -1,9 +1,14 @@
 """The containers of a preview: what each should be, which are there, and which are no longer wanted."""
 
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.compose.model import Healthcheck, MountKind, Service
+import structlog
+
+from orchestrator.compose.model import Healthcheck, MountKind, Service, Stack
 from orchestrator.compose.requests import (
     Limits,
     Surroundings,
@@ -11,13 +16,14 @@ from orchestrator.compose.requests import (
     assert_harmless,
     config_hash,
     container_body,
+    files_of,
 )
-from orchestrator.errors import LaunchError
+from orchestrator.errors import ComposeError, LaunchError
 from orchestrator.names import CONFIG_LABEL, SERVICE_LABEL, Names
-from orchestrator.ports import Image
+from orchestrator.ports import ContainerStatus, HealthTimes, Image
 from orchestrator.settings import Settings
 from orchestrator.store import Lease
-from worker.binds import bind_source
+from worker.binds import HostFiles, binds_folder
 from worker.context import Hands
 from worker.deployment import Deployment
 from worker.images import image_reference
@@ -27,6 +33,8 @@ from worker.together import together
 LOG_TAIL = 30
 """Lines of a container's output that a failure shows."""
 
+_log = structlog.get_logger()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
@@ -35,7 +43,22 @@ class Planned:
     service: Service
     image: Image
     name: str
-    body: dict[str, Any]
+    further: Mapping[str, tuple[str, ...]]
+    """The networks that it joins beside the first, by the Engine's name, and its aliases there."""
+    around: Surroundings
+    """With other containers of the preview by name; `body` puts their ids in."""
+
+    def body(self, ids: Mapping[str, str]) -> dict[str, Any]:
+        """The request, as it is sent; `ids` of the preview's containers by name."""
+        shared = self.around.shared_network
+        final = replace(
+            self.around,
+            shared_network=None if shared is None else ids[shared],
+            volumes_from=tuple(_with_id(source, ids) for source in self.around.volumes_from),
+        )
+        body = container_body(self.service, self.image.id, final)
+        assert_harmless(body, final)
+        return body
 
     @property
     def test(self) -> tuple[str, ...] | None:
@@ -44,34 +67,70 @@ class Planned:
         test = check.test or self.image.healthcheck or ()
         return None if not test or test[0] == "NONE" else test
 
-
-async def planned(deployment: Deployment, service: Service) -> Planned:
-    """Derive a service's container. Raises LaunchError when its image is not there."""
-    reference = image_reference(deployment.names, service, deployment.commit, await deployment.image_salt())
-    image = await deployment.hands.engine.image(reference)
-    if image is None:
-        raise LaunchError(f"{service.place}: the image {reference} of service {service.name} is gone", "push again")
-    around = _surroundings(deployment, service)
-    digest = config_hash(container_body(service, image.id, around))
-    around = replace(around, labels={**around.labels, CONFIG_LABEL: digest})
-    body = container_body(service, image.id, around)
-    assert_harmless(body, around)
-    return Planned(service=service, image=image, name=deployment.names.container(service.name, digest), body=body)
+    @property
+    def health_times(self) -> HealthTimes:
+        """The file's before the image's, each by itself, as the Engine does it; 0 is not given."""
+        check, image = self.service.healthcheck or Healthcheck(), self.image.health_times
+        return HealthTimes(
+            interval=check.interval or image.interval,
+            timeout=check.timeout or image.timeout,
+            retries=check.retries or image.retries,
+            start_period=check.start_period or image.start_period,
+        )
 
 
-async def all_planned(deployment: Deployment) -> dict[str, Planned]:
-    """Every container of the stack, by service."""
+Plan = Mapping[str, tuple[Planned, ...]]
+"""Every container of the stack, by service, the first replica first."""
+
+
+async def plan(deployment: Deployment) -> Plan:
+    """Derive every container. Raises LaunchError when an image is not there."""
     stack, _ = await read_stack(deployment)
-    return {name: await planned(deployment, service) for name, service in stack.services.items()}
+    services = stack.services.values()
+    images = await asyncio.gather(*(_image(deployment, service) for service in services))
+    planner = _Planner(deployment, stack, dict(zip(stack.services, images, strict=True)))
+    return {name: planner.containers(name) for name in stack.services}
+
+
+def needs(service: Service) -> frozenset[str]:
+    """The services whose containers must exist before its own can be made."""
+    shared = () if service.network_service is None else (service.network_service,)
+    return frozenset((*shared, *(source.service for source in service.volumes_from)))
 
 
 async def discard_unserving(hands: Hands, lease: Lease) -> None:
-    """Remove the preview's containers that do not serve: old ones after a success, new ones after a failure."""
+    """Remove the preview's containers that do not serve: old ones after a success, new ones after a failure.
+
+    A serving container that had to leave its volume to one of those is started again, and networks that no serving
+    container is in go too. Volumes stay.
+    """
     row = await hands.store.own(lease)
     labels = Names(instance=hands.settings.instance, preview=lease.preview).labels()
     present = await hands.engine.containers(labels)
-    unwanted = [container.id for container in present if container.name not in row.serving_containers]
-    await together(*(hands.engine.remove_container(container) for container in unwanted))
+    serving = [container for container in present if container.name in row.serving_containers]
+    unwanted = [container for container in present if container.name not in row.serving_containers]
+    await together(*(hands.engine.remove_container(container.id) for container in unwanted))
+    await together(*(_start_again(hands, container) for container in displaced(serving, unwanted)))
+    in_use = {network for container in serving for network in container.networks}
+    left = [found for found in await hands.engine.objects(labels) if found.kind == "network"]
+    await together(*(hands.engine.remove_network(found.name) for found in left if found.name not in in_use))
+
+
+def displaced(serving: Sequence[ContainerStatus], others: Sequence[ContainerStatus]) -> list[ContainerStatus]:
+    """Those of `serving` that ended because a newer one of `others` was to have their volume to itself.
+
+    One that had done its work ended before that newer one was made, and stays as it is.
+    """
+    return [
+        container
+        for container in serving
+        if container.finished_at is not None
+        and not container.running
+        and any(
+            container.created_at < other.created_at <= container.finished_at and container.volumes & other.volumes
+            for other in others
+        )
+    ]
 
 
 async def output_tail(deployment: Deployment, container: str) -> tuple[str, ...]:
@@ -82,21 +141,118 @@ async def output_tail(deployment: Deployment, container: str) -> tuple[str, ...]
     return lines
 
 
-def _surroundings(deployment: Deployment, service: Service) -> Surroundings:
-    names, settings = deployment.names, deployment.hands.settings
-    labels = names.commit_labels(deployment.commit, deployment.gate.generation) | names.compose_labels(service.name)
-    return Surroundings(
-        labels={**labels, SERVICE_LABEL: service.name},
-        network=names.network(),
-        aliases=aliases_of(service),
-        binds={
-            mount.source: str(bind_source(settings, deployment.lease.preview, deployment.commit, mount.source))
-            for mount in service.volumes
-            if mount.kind is MountKind.BIND
-        },
-        limits=_limits(settings),
-        volume_name=names.volume,
-    )
+class _Planner:
+    """Derives each service's containers once, those first that it is bound to: their names are part of its hash."""
+
+    def __init__(self, deployment: Deployment, stack: Stack, images: Mapping[str, Image]) -> None:
+        self._deployment = deployment
+        self._stack = stack
+        self._images = images
+        self._host = HostFiles.of(deployment.hands.settings, deployment.lease.preview, deployment.commit)
+        self._planned: dict[str, tuple[Planned, ...]] = {}
+
+    def containers(self, name: str) -> tuple[Planned, ...]:
+        if name not in self._planned:
+            service = self._stack.services[name]
+            self._planned[name] = ()  # until it is known: two that share each other's network share nothing
+            numbers = range(1, service.replicas + 1)
+            self._planned[name] = tuple(self._container(service, number) for number in numbers)
+        return self._planned[name]
+
+    def _container(self, service: Service, number: int) -> Planned:
+        _require_whole_volumes(service)
+        image, names = self._images[service.name], self._deployment.names
+        around = self._surroundings(service)
+        bare = container_body(service, image.id, around)
+        further = {self._network(name): aliases_of(service, name) for name in sorted(service.networks)[1:]}
+        beside = {"further": further, "after": self._restarted_with(service), "hooks": repr(service.post_start)}
+        digest = config_hash({**bare, **beside})
+        around = replace(around, labels=self._labels(service, image, number, digest))
+        name = names.container(service.name, digest, number)
+        return Planned(service=service, image=image, name=name, further=further, around=around)
+
+    def _surroundings(self, service: Service) -> Surroundings:
+        settings, names = self._deployment.hands.settings, self._deployment.names
+        first = next(iter(sorted(service.networks)), None)
+        return Surroundings(
+            labels={},
+            network="none" if first is None else self._network(first),
+            aliases=() if first is None else aliases_of(service, first),
+            binds={m.source: self._host.copy_of(m.source) for m in service.volumes if m.kind is MountKind.BIND},
+            limits=_limits(settings),
+            volume_name=names.volume,
+            shared_network=self._first(service.network_service) if service.network_service else None,
+            links=tuple(f"{target.name}:{alias}" for alias, to in service.links.items() for target in self._all(to)),
+            volumes_from=tuple(
+                self._first(source.service) + (":ro" if source.read_only else "") for source in service.volumes_from
+            ),
+            files={file.target: self._host.file_of(file) for file in files_of(service)},
+        )
+
+    def _network(self, name: str) -> str:
+        return self._deployment.names.network(name, internal=self._stack.networks[name].internal)
+
+    def _all(self, name: str) -> tuple[Planned, ...]:
+        return self.containers(name) if name in self._stack.services else ()
+
+    def _first(self, name: str) -> str:
+        containers = self._all(name)
+        if not containers:
+            raise LaunchError(f"service {name} has no container whose network or volumes another one could share")
+        return containers[0].name
+
+    def _restarted_with(self, service: Service) -> list[str]:
+        """`depends_on` with `restart: true`: when one of these changes, so does the service."""
+        restarting = [name for name, dependency in service.depends_on.items() if dependency.restart]
+        return [container.name for name in sorted(restarting) for container in self._all(name)]
+
+    def _labels(self, service: Service, image: Image, number: int, digest: str) -> dict[str, str]:
+        deployment = self._deployment
+        folder = str(binds_folder(deployment.hands.settings, deployment.lease.preview))
+        present = ((name, on) for name, on in service.depends_on.items() if name in self._stack.services)
+        waits = (f"{name}:{on.condition.value}:{str(on.restart).lower()}" for name, on in present)
+        compose = {
+            "config-hash": digest,
+            "depends_on": ",".join(waits),
+            "image": image.id,
+            "project.config_files": f"{folder}/{self._stack.path}",
+            "project.working_dir": folder,
+        }
+        return {
+            **deployment.names.commit_labels(deployment.commit, deployment.gate.generation),
+            **deployment.names.compose_labels(service.name, number, compose),
+            SERVICE_LABEL: service.name,
+            CONFIG_LABEL: digest,
+        }
+
+
+def _require_whole_volumes(service: Service) -> None:
+    """Engines before API 1.45 ignore `subpath` and mount all of the volume, without a word."""
+    if any(mount.subpath for mount in service.volumes):
+        raise ComposeError(
+            service.place,
+            "previewd mounts whole volumes only, not the folder that `subpath` names",
+            "use a volume of its own",
+        )
+
+
+async def _image(deployment: Deployment, service: Service) -> Image:
+    reference = image_reference(deployment.names, service, deployment.commit, await deployment.image_salt())
+    image = await deployment.hands.engine.image(reference)
+    if image is None:
+        raise LaunchError(f"{service.place}: the image {reference} of service {service.name} is gone", "push again")
+    return image
+
+
+async def _start_again(hands: Hands, container: ContainerStatus) -> None:
+    with contextlib.suppress(LaunchError):
+        await hands.engine.start(container.id)
+        _log.info("started again", container=container.name)
+
+
+def _with_id(source: str, ids: Mapping[str, str]) -> str:
+    name, separator, mode = source.partition(":")
+    return f"{ids[name]}{separator}{mode}"
 
 
 def _limits(settings: Settings) -> Limits:

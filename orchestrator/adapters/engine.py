@@ -9,7 +9,8 @@ import asyncio
 import ipaddress
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from docker.types import IPAMConfig, IPAMPool
 
 from orchestrator.adapters import buildkit, engine_streams
 from orchestrator.errors import LaunchError, OperatorError, TemporaryError
-from orchestrator.ports import BuildRequest, ContainerStatus, EngineObject, Image, Log
+from orchestrator.ports import BuildRequest, Command, ContainerStatus, EngineObject, HealthTimes, Image, Log
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
 CALL_SECONDS = 60
@@ -32,6 +33,7 @@ RETRY_SECONDS = 0.25
 LOG_OCTETS = 256 * 1024
 """The most that `logs` returns, however long the lines are."""
 NEVER = "0001-01-01T00:00:00Z"
+NANOSECONDS = 1_000_000_000
 
 T = TypeVar("T")
 
@@ -116,12 +118,16 @@ class DockerEngine:
         subnets = (ipaddress.ip_network(pool, strict=False) for pool in pools)
         return [subnet for subnet in subnets if isinstance(subnet, ipaddress.IPv4Network)]
 
-    async def ensure_network(self, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str]) -> bool:
+    async def ensure_network(
+        self, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str], *, internal: bool = False
+    ) -> bool:
         """Names of networks are not unique on the Engine: look first, and look again after creating."""
         if await self._own_network(name, labels):
             return True
         try:
-            created = await self._call(f"create network {name}", lambda api: _create_network(api, name, subnet, labels))
+            created = await self._call(
+                f"create network {name}", lambda api: _create_network(api, name, subnet, labels, internal=internal)
+            )
         except (_Refusal, _Fault) as answer:
             if "overlap" in answer.words.lower():
                 return False
@@ -132,6 +138,21 @@ class DockerEngine:
         if kept != created["Id"]:
             await self.remove_network(created["Id"])
         return True
+
+    async def connect(self, network: str, container: str, aliases: Sequence[str], links: Sequence[str] = ()) -> None:
+        doing = f"connect container {container} to network {network}"
+        pairs = [(linked, alias) for linked, _, alias in (link.partition(":") for link in links)]
+        try:
+            await self._call(
+                doing,
+                lambda api: api.connect_container_to_network(container, network, aliases=list(aliases), links=pairs),
+            )
+        except (_Refusal, _Fault) as answer:
+            if "already exists in network" in answer.words:
+                return
+            if answer.status == HTTPStatus.NOT_FOUND:
+                raise TemporaryError(answer.message) from answer
+            raise
 
     async def remove_network(self, name: str) -> None:
         for network in await self._networks(name) or [{"Id": name}]:
@@ -170,7 +191,7 @@ class DockerEngine:
         except (_Refusal, _Fault) as answer:
             raise _not_started(answer) from answer
 
-    async def stop(self, container: str, grace_seconds: int) -> None:
+    async def stop(self, container: str, grace_seconds: int | None) -> None:
         await self._remove(f"stop container {container}", lambda api: api.stop(container, timeout=grace_seconds))
 
     async def remove_container(self, container: str) -> None:
@@ -195,19 +216,22 @@ class DockerEngine:
 
     async def containers(self, labels: Mapping[str, str]) -> list[ContainerStatus]:
         listed = await self._call("list its containers", lambda api: api.containers(all=True, filters=_filter(labels)))
-        found = [await self.container(entry["Id"]) for entry in listed]
+        found = await asyncio.gather(*(self.container(entry["Id"]) for entry in listed))
         return [status for status in found if status is not None]
 
     async def run_check(self, container: str, test: tuple[str, ...], seconds: float) -> int | None:
-        """A container that does not run fails its check. One that took too long goes on inside: no call ends it."""
-        command = ["/bin/sh", "-c", *test[1:]] if test[0] == "CMD-SHELL" else [*test[1:]]
+        argv = ("/bin/sh", "-c", *test[1:]) if test[0] == "CMD-SHELL" else test[1:]
+        return await self.run_command(container, Command(argv=argv), seconds)
+
+    async def run_command(self, container: str, command: Command, seconds: float) -> int | None:
+        """One that took too long goes on inside: no call ends it."""
         try:
-            made = await self._call(f"check container {container}", lambda api: api.exec_create(container, command))
+            made = await self._call(f"run a command in {container}", lambda api: _prepare(api, container, command))
             async with asyncio.timeout(seconds), await self._streams() as client:
                 await _run(client, made["Id"])
-            done = await self._call("read a check's result", lambda api: api.exec_inspect(made["Id"]))
+            done = await self._call("read a command's result", lambda api: api.exec_inspect(made["Id"]))
         except _Refusal as refusal:
-            if refusal.status in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+            if refusal.status in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT} or "is not running" in refusal.words:
                 return 1
             raise
         except TimeoutError:
@@ -375,15 +399,27 @@ def _filter(labels: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _create_network(
-    api: docker.APIClient, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str]
+    api: docker.APIClient, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str], *, internal: bool
 ) -> dict[str, str]:
     ipam = IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet))])
-    return api.create_network(name, driver="bridge", ipam=ipam, check_duplicate=True, labels=dict(labels))
+    return api.create_network(
+        name, driver="bridge", ipam=ipam, check_duplicate=True, labels=dict(labels), internal=internal
+    )
 
 
 def _create_container(api: docker.APIClient, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
     created: dict[str, Any] = api.create_container_from_config(dict(body), name)  # type: ignore[no-untyped-call]
     return created
+
+
+def _prepare(api: docker.APIClient, container: str, command: Command) -> dict[str, Any]:
+    return api.exec_create(
+        container,
+        list(command.argv),
+        user=command.user or "",
+        workdir=command.working_dir,
+        environment=dict(command.environment) or None,
+    )
 
 
 def _inspect_image(api: docker.APIClient, reference: str) -> dict[str, Any]:
@@ -400,19 +436,28 @@ def _disconnect_all(api: docker.APIClient, network: str) -> None:
 def _image(found: dict[str, Any]) -> Image:
     config = found["Config"] or {}
     ports = (port.split("/") for port in config.get("ExposedPorts") or {})
-    test = tuple((config.get("Healthcheck") or {}).get("Test") or ())
+    check = config.get("Healthcheck") or {}
+    test = tuple(check.get("Test") or ())
     return Image(
         id=found["Id"],
         exposed_ports=tuple(sorted(int(number) for number, *protocol in ports if protocol in ([], ["tcp"]))),
         healthcheck=test if test and test != ("NONE",) else None,
+        health_times=_health_times(check),
     )
+
+
+def _health_times(check: Mapping[str, Any]) -> HealthTimes:
+    """Of an image's HEALTHCHECK; 0 and what is not there are the Engine's defaults."""
+    seconds = {"interval": "Interval", "timeout": "Timeout", "start_period": "StartPeriod"}
+    times = {name: check[key] / NANOSECONDS for name, key in seconds.items() if check.get(key)}
+    return HealthTimes(**times, retries=check.get("Retries") or HealthTimes().retries)
 
 
 def _status(found: dict[str, Any]) -> ContainerStatus:
     state = found["State"]
     running = state["Running"] and not state["Restarting"]
     started = state["StartedAt"] != NEVER
-    networks = found["NetworkSettings"]["Networks"]
+    networks = found["NetworkSettings"]["Networks"] or {}
     return ContainerStatus(
         id=found["Id"],
         name=found["Name"].removeprefix("/"),
@@ -421,8 +466,13 @@ def _status(found: dict[str, Any]) -> ContainerStatus:
         running=running,
         exit_code=state["ExitCode"] if started and not running else None,
         started=started,
+        restarting=state["Restarting"],
         oom_killed=state["OOMKilled"],
         addresses={name: network["IPAddress"] for name, network in networks.items() if network["IPAddress"]},
+        networks=frozenset(networks),
+        volumes=frozenset(mount["Name"] for mount in found["Mounts"] if mount["Type"] == "volume" and mount["RW"]),
+        created_at=datetime.fromisoformat(found["Created"]),
+        finished_at=None if state["FinishedAt"] == NEVER else datetime.fromisoformat(state["FinishedAt"]),
     )
 
 

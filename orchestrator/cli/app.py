@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -88,6 +89,23 @@ def demo() -> int:
     if find_spec("tests") is None or find_spec("tests.demo") is None:
         raise ConfigurationError("the demo is not installed", "clone the repository and run `make demo` in it")
     _become("tests.demo")
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A checkout, or a Compose file in one.")] = Path(),
+    as_json: Json = False,
+    file: Annotated[str | None, typer.Option("--file", metavar="F", help="The Compose file, below PATH.")] = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable for the Compose file.")
+    ] = None,
+    config: Annotated[
+        bool, typer.Option("--config", help="Print our reading, as `docker compose config --format json` does.")
+    ] = False,
+) -> int:
+    """Say what previewd would do with a checkout. Exit code 1 when it is refused."""
+    command = importlib.import_module("orchestrator.cli.check")
+    return _exit_code(command.run(path, as_json=as_json, file=file, given=given or (), config=config))
 
 
 @app.command("ls")

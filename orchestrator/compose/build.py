@@ -1,6 +1,6 @@
 """`build` of a service: a folder of the repository and how an image is made from it.
 
-Pure; `service` calls it. Every path is resolved here, so nothing later can leave the repository.
+Pure; `service` calls it, after the policy. Every path is resolved here, so nothing later can leave the repository.
 """
 
 import posixpath
@@ -9,33 +9,58 @@ from collections.abc import Mapping
 from orchestrator.compose.load import Node
 from orchestrator.compose.model import Build
 from orchestrator.compose.paths import inside
-from orchestrator.compose.policy import BUILD, judge
-from orchestrator.compose.scalars import boolean, items, pairs, refuse, scalar_text, size, text
+from orchestrator.compose.policy import MAX_SHM
+from orchestrator.compose.scalars import boolean, items, mapping, refuse, size, text
+from orchestrator.compose.secrets import Granted
+from orchestrator.compose.ulimits import read_ulimits
 
-MAX_SHM = 1024**3
 _FORBIDDEN_ARGS = frozenset({"BUILDKIT_SYNTAX"})
 
 
-def read_build(node: Node, folder: str, variables: Mapping[str, str]) -> tuple[Build, tuple[str, ...]]:
-    """The build, and notes on what is left out. The short form is the context alone."""
-    if isinstance(node.value, str):
-        return Build(context=inside(node, node.value, folder)), ()
-    keys, notes = judge("build", node, BUILD)
-    found = {key: child for key, child in pairs(node).items() if key in keys}
-    context = inside(found["context"], text(found["context"]), folder) if "context" in found else folder or "."
+def read_build(node: Node, variables: Mapping[str, str], secrets: Granted) -> Build:
+    """The build, from its long form."""
+    found = mapping(node)
+    context = inside(found["context"], text(found["context"]), "") if _said(found, "context") else "."
     if "network" in found:
         _check_network(found["network"])
     return Build(
         context=context,
-        dockerfile=_dockerfile(found["dockerfile"], context) if "dockerfile" in found else "Dockerfile",
+        dockerfile=_dockerfile(found["dockerfile"], context) if _said(found, "dockerfile") else "Dockerfile",
         dockerfile_inline=text(found["dockerfile_inline"]) if "dockerfile_inline" in found else None,
         args=_args(found["args"], variables) if "args" in found else {},
         target=text(found["target"]) if "target" in found else None,
         platform=_platform(found["platforms"]) if "platforms" in found else None,
         no_cache="no_cache" in found and boolean(found["no_cache"]),
+        no_cache_filter=_texts(found["no_cache_filter"]) if "no_cache_filter" in found else (),
         pull="pull" in found and boolean(found["pull"]),
         shm_size=min(size(found["shm_size"]), MAX_SHM) if "shm_size" in found else None,
-    ), notes
+        ulimits=read_ulimits(found["ulimits"]) if "ulimits" in found else {},
+        additional_contexts=_contexts(found["additional_contexts"]) if "additional_contexts" in found else {},
+        secrets=secrets.read(found["secrets"], "") if "secrets" in found else (),
+        network=text(found["network"]) if _said(found, "network") and found["network"].value != "default" else None,
+    )
+
+
+def _said(found: Mapping[str, Node], key: str) -> bool:
+    return key in found and found[key].value != ""
+
+
+def _texts(node: Node) -> tuple[str, ...]:
+    return tuple(text(item) for item in items(node))
+
+
+def _contexts(node: Node) -> Mapping[str, str]:
+    """Folders of the repository, and other services of the stack."""
+    return {name: _context(child) for name, child in mapping(node).items()}
+
+
+def _context(node: Node) -> str:
+    written = text(node)
+    if written.startswith("service:"):
+        return written
+    if written.startswith(("docker-image:", "oci-layout:")):
+        raise refuse(node, f"`{written}` takes an image into the build", "Write FROM or COPY --from= instead.")
+    return inside(node, written, "")
 
 
 def _dockerfile(node: Node, context: str) -> str:
@@ -52,11 +77,11 @@ def _dockerfile(node: Node, context: str) -> str:
 def _args(node: Node, variables: Mapping[str, str]) -> Mapping[str, str]:
     """A name without a value comes from the variables, and is left out where they lack it."""
     found: dict[str, str] = {}
-    for name, child in pairs(node).items():
+    for name, child in mapping(node).items():
         if name in _FORBIDDEN_ARGS:
             raise refuse(child, f"the build argument {name} picks another builder", "Remove it.")
         if child.value is not None:
-            found[name] = scalar_text(child)
+            found[name] = text(child)
         elif name in variables:
             found[name] = variables[name]
     return found

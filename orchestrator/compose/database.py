@@ -88,7 +88,7 @@ def rewrite(stack: Stack, own: DatabaseUrls) -> Stack:
         stack,
         services=services,
         volumes=tuple(sorted({mount.source for mount in mounts if mount.kind is MountKind.VOLUME})),
-        networks=tuple(sorted({network for service in services.values() for network in service.networks})),
+        networks={name: network for name, network in stack.networks.items() if _is_joined(name, services)},
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -156,6 +156,10 @@ def _own_url(value: str, hosts: set[str], own: DatabaseUrls) -> str:
     if match is None or match["host"] not in hosts:
         return value
     return own.with_scheme(match["scheme"], match["query"] or "")
+
+
+def _is_joined(network: str, services: Mapping[str, Service]) -> bool:
+    return any(network in service.networks for service in services.values())
 
 
 def _without(service: Service, name: str) -> Service:

@@ -4,10 +4,12 @@ Pure. `read` calls it for the repository's `.env` and for every `env_file`; `sub
 """
 
 import re
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.compose.interpolate import substitute
+from orchestrator.compose.interpolate import MAX_TOTAL, substitute
+from orchestrator.compose.load import MAX_BYTES
 from orchestrator.errors import ComposeError, Place
 
 _ASSIGNMENT = re.compile(r"(?:export[ \t]+)?(?P<key>[\w.\[\]-]*)[ \t]*(?P<sign>[=:])[ \t]*")
@@ -28,6 +30,7 @@ class Dotenv:
 
 def parse(data: bytes, file: str, variables: Mapping[str, str]) -> Dotenv:
     """Reads a file. A variable in a value comes from `variables`, else from a line above it."""
+    _check_size(data, file)
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -39,6 +42,7 @@ def parse(data: bytes, file: str, variables: Mapping[str, str]) -> Dotenv:
 
 def parse_raw(data: bytes, file: str) -> Dotenv:
     """Reads a file of `format: raw`: everything after the first `=` is the value, quotes and `$` included."""
+    _check_size(data, file)
     values: dict[str, str] = {}
     for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
         stripped = line.strip()
@@ -49,6 +53,13 @@ def parse_raw(data: bytes, file: str) -> Dotenv:
             raise ComposeError(Place(file=file, line=number), "this line is not NAME=VALUE")
         values[key.strip()] = value
     return Dotenv(values=values, mentioned={}, missing=frozenset())
+
+
+def _check_size(data: bytes, file: str) -> None:
+    if len(data) > MAX_BYTES:
+        raise ComposeError(
+            Place(file=file), f"the file has {len(data)} bytes; the limit is {MAX_BYTES}", "Move data out of it."
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +73,14 @@ class _Reader:
     values: dict[str, str] = field(default_factory=dict)
     mentioned: dict[str, frozenset[str]] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
+    _known: ChainMap[str, str] = field(init=False)
+    """The variables given, and below them those that the lines so far have set."""
+    _length: int = 0
+    _counted: tuple[int, int] = (0, 1)
+    """A position in the text, and the number of its line."""
+
+    def __post_init__(self) -> None:
+        self._known = ChainMap(dict(self.variables), self.values)
 
     def run(self) -> None:
         while self._skip_blank():
@@ -102,11 +121,17 @@ class _Reader:
 
     def _substitute(self, key: str, template: str) -> None:
         place = Place(file=self.file, line=self._line(), path=key)
-        result = substitute(template, {**self.values, **self.variables}, place)
+        result = substitute(template, self._known, place)
+        self._spend(len(result.text))
         self.values[key] = result.text
         self.missing |= result.missing
         if result.mentioned:
             self.mentioned[key] = result.mentioned
+
+    def _spend(self, length: int) -> None:
+        self._length += length
+        if self._length > MAX_TOTAL:
+            raise self._error(f"the file sets more than {MAX_TOTAL} characters", "Use shorter values.")
 
     def _quoted(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self.text, self.position)
@@ -126,7 +151,10 @@ class _Reader:
         return len(self.text) if end < 0 else end
 
     def _line(self) -> int:
-        return self.text.count("\n", 0, self.position) + 1
+        start, line = self._counted
+        line += self.text.count("\n", start, self.position)
+        self._counted = (self.position, line)
+        return line
 
     def _error(self, message: str, remedy: str) -> ComposeError:
         return ComposeError(Place(file=self.file, line=self._line()), message, remedy)

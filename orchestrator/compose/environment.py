@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from orchestrator.compose.dotenv import Dotenv, parse, parse_raw
 from orchestrator.compose.load import Node
 from orchestrator.compose.paths import Tree, inside
-from orchestrator.compose.scalars import boolean, check_keys, items, mapping, pairs, refuse, scalar_text, text
+from orchestrator.compose.scalars import boolean, items, mapping, refuse, scalar_text, text
 from orchestrator.errors import ComposeError, Place
 
 _EXAMPLE_ENDINGS = (".example", ".sample", ".template", ".dist")
@@ -21,7 +21,6 @@ class Environment:
     """A service's variables while they are collected; later ones win."""
 
     tree: Tree
-    folder: str
     variables: Mapping[str, str]
     values: dict[str, str] = field(default_factory=dict)
     sources: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -32,14 +31,13 @@ class Environment:
     warnings: list[str] = field(default_factory=list)
 
     def read_files(self, node: Node) -> None:
-        """Takes every `env_file`, in order: a string, a list, or the long form with `required` and `format`."""
-        listed = (node,) if isinstance(node.value, str) else items(node, "- .env")
-        for item in listed:
+        """Takes every `env_file`, in order."""
+        for item in items(node):
             self._read_file(item)
 
     def read_values(self, node: Node) -> None:
         """Takes `environment`. A name without a value comes from the variables, and is unset where they lack it."""
-        for name, child in pairs(node).items():
+        for name, child in mapping(node).items():
             if not name:
                 raise refuse(child, "a variable needs a name", "Write NAME=value.")
             self.places[name] = child.place
@@ -60,16 +58,11 @@ class Environment:
                 yield f"{node.place}: {path} is not in the repository; what it sets on your machine is missing here."
 
     def _read_file(self, node: Node) -> None:
-        name, required, raw = node, True, False
-        if not isinstance(node.value, str):
-            check_keys(node, ("path", "required", "format"))
-            long = mapping(node)
-            if "path" not in long:
-                raise refuse(node, "an env_file needs `path`", "Write `path: .env`.")
-            name = long["path"]
-            required = "required" not in long or boolean(long["required"])
-            raw = "format" in long and _is_raw(long["format"])
-        path = inside(name, text(name), self.folder)
+        found = mapping(node)
+        name = found["path"]
+        required = "required" not in found or boolean(found["required"])
+        raw = "format" in found and _is_raw(found["format"])
+        path = inside(name, text(name), "")
         data = self.tree.files.get(path)
         if data is not None:
             self._take(parse_raw(data, path) if raw else parse(data, path, self.variables), path)

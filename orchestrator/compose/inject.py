@@ -35,7 +35,7 @@ class Facts:
 
 
 def injected(facts: Facts) -> Mapping[str, str]:
-    """The variables, by name: the contract of DESIGN.md, section 3."""
+    """The variables, by name: the contract that README lists."""
     found = {
         "PREVIEW_HOST": facts.host,
         "PREVIEW_URL": facts.url,

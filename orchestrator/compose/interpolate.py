@@ -7,6 +7,7 @@ is the Compose Specification's, chapter 12, and the tests hold it against the re
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from orchestrator.compose.load import Node
 from orchestrator.errors import ComposeError, Place
@@ -14,6 +15,10 @@ from orchestrator.errors import ComposeError, Place
 MAX_DEPTH = 32
 MAX_LENGTH = 64 * 1024
 """Characters of one value after substitution: nested defaults must not multiply without end."""
+MAX_TOTAL = 1024 * 1024
+"""Characters of all the values of one file that hold a variable, after substitution."""
+Missing: TypeAlias = dict[str, Place]
+"""Names that have no value, and where each is first used."""
 
 _TOKEN = re.compile(r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|(?P<braced>\{))")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -32,29 +37,46 @@ class Substitution:
 def substitute(template: str, variables: Mapping[str, str], place: Place) -> Substitution:
     """Replaces every variable in `template`. Raises ComposeError on a broken `${` and on `${NAME:?message}`."""
     run = _Run(variables=variables, place=place, template=template)
-    text = run.expand(template, 0)
+    text = run.expand(template)
     return Substitution(text=text, mentioned=frozenset(run.mentioned), missing=frozenset(run.missing))
 
 
-def interpolated(root: Node, variables: Mapping[str, str]) -> tuple[Node, Mapping[str, Place]]:
+def interpolated(root: Node, variables: Mapping[str, str]) -> tuple[Node, Missing]:
     """The tree with every string value substituted, and where each name without a value first stood."""
-    missing: dict[str, Place] = {}
-    return _tree(root, variables, missing), missing
+    tree = _Tree(variables=variables)
+    return tree.node(root), tree.missing
 
 
-def _tree(node: Node, variables: Mapping[str, str], missing: dict[str, Place]) -> Node:
-    value = node.value
-    if isinstance(value, dict):
-        pairs = {key: _tree(child, variables, missing) for key, child in value.items()}
-        return replace(node, value=pairs)
-    if isinstance(value, tuple):
-        return replace(node, value=tuple(_tree(child, variables, missing) for child in value))
-    if not isinstance(value, str) or "$" not in value:
-        return node
-    result = substitute(value, variables, node.place)
-    for name in sorted(result.missing):
-        missing.setdefault(name, node.place)
-    return replace(node, value=result.text, variables=result.mentioned)
+@dataclass(slots=True, kw_only=True)
+class _Tree:
+    """One file while its values are substituted."""
+
+    variables: Mapping[str, str]
+    missing: Missing = field(default_factory=dict)
+    _length: int = 0
+
+    def node(self, node: Node) -> Node:
+        value = node.value
+        if isinstance(value, dict):
+            return replace(node, value={key: self.node(child) for key, child in value.items()})
+        if isinstance(value, tuple):
+            return replace(node, value=tuple(self.node(child) for child in value))
+        if not isinstance(value, str) or "$" not in value:
+            return node
+        result = substitute(value, self.variables, node.place)
+        self._spend(len(result.text), node)
+        for name in sorted(result.missing):
+            self.missing.setdefault(name, node.place)
+        return replace(node, value=result.text, variables=result.mentioned)
+
+    def _spend(self, length: int, node: Node) -> None:
+        self._length += length
+        if self._length > MAX_TOTAL:
+            raise ComposeError(
+                node.place,
+                f"the file has more than {MAX_TOTAL} characters once its variables are replaced",
+                "Use shorter values.",
+            )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,11 +89,9 @@ class _Run:
     mentioned: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
 
-    def expand(self, text: str, depth: int) -> str:
-        if depth > MAX_DEPTH:
-            raise ComposeError(self.place, f"`${{…}}` nested deeper than {MAX_DEPTH}", "Use a variable of its own.")
+    def expand(self, text: str) -> str:
         parts: list[str] = []
-        position = 0
+        position, length = 0, len(text)
         while (token := _TOKEN.search(text, position)) is not None:
             parts.append(text[position : token.start()])
             position = token.end()
@@ -81,14 +101,14 @@ class _Run:
                 parts.append(self._value(token["plain"]))
             else:
                 end = self._closing_brace(text, position)
-                parts.append(self._braced(text[position:end], depth))
+                parts.append(self._braced(text[position:end]))
                 position = end + 1
-        result = "".join([*parts, text[position:]])
-        if len(result) > MAX_LENGTH:
-            raise ComposeError(self.place, f"the value is longer than {MAX_LENGTH} characters", "Shorten it.")
-        return result
+            length += len(parts[-1])
+            if length > MAX_LENGTH:
+                raise ComposeError(self.place, f"the value is longer than {MAX_LENGTH} characters", "Shorten it.")
+        return "".join([*parts, text[position:]])
 
-    def _braced(self, inner: str, depth: int) -> str:
+    def _braced(self, inner: str) -> str:
         name = _NAME.match(inner)
         if name is None:
             raise self._broken()
@@ -98,20 +118,20 @@ class _Run:
         operator = _OPERATOR.match(rest)
         if operator is None:
             raise self._broken()
-        return self._apply(name[0], operator[0], rest[operator.end() :], depth)
+        return self._apply(name[0], operator[0], rest[operator.end() :])
 
-    def _apply(self, name: str, operator: str, argument: str, depth: int) -> str:
+    def _apply(self, name: str, operator: str, argument: str) -> str:
         """One of `:-` `-` `:+` `+` `:?` `?`; with the colon an empty value counts as none."""
         self.mentioned.add(name)
         value = self.variables.get(name)
         present = value if operator[0] != ":" or value else None
         if operator[-1] == "+":
-            return "" if present is None else self.expand(argument, depth + 1)
+            return "" if present is None else self.expand(argument)
         if present is not None:
             return present
         if operator[-1] == "-":
-            return self.expand(argument, depth + 1)
-        why = self.expand(argument, depth + 1)
+            return self.expand(argument)
+        why = self.expand(argument)
         raise ComposeError(
             self.place,
             f"the variable {name} is required and has no value" + (f": {why}" if why else ""),
@@ -131,6 +151,10 @@ class _Run:
             if text.startswith("${", position):
                 depth += 1
                 position += 1
+                if depth > MAX_DEPTH:
+                    raise ComposeError(
+                        self.place, f"`${{…}}` nested deeper than {MAX_DEPTH}", "Use a variable of its own."
+                    )
             elif text[position] == "}":
                 depth -= 1
                 if depth == 0:

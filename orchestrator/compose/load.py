@@ -33,6 +33,8 @@ class Node:
     variables: frozenset[str] = frozenset()
     tag: str = ""
     """`!reset` or `!override`."""
+    dropped: str = ""
+    """What Compose leaves out of the value as it is written."""
 
     @property
     def kind(self) -> str:

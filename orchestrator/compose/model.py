@@ -71,6 +71,32 @@ class Encoding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileMount:
+    """A secret or a config: one read-only file in a container, or in a build. Exactly one of its sources is set."""
+
+    name: str
+    """As the top level of the Compose file calls it."""
+    target: str
+    """The path in the container; of a build's secret the id that its Dockerfile asks for."""
+    path: str | None = None
+    """The file in the repository that holds the content."""
+    content: str | None = None
+    """The content itself, written in the Compose file or taken from a variable."""
+    uid: int | None = None
+    gid: int | None = None
+    mode: int | None = None
+    """Permission bits. None is Compose's own: readable by everyone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ulimit:
+    """A limit on one resource of a container's processes."""
+
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """How an image is made from the repository."""
 
@@ -82,8 +108,16 @@ class Build:
     target: str | None = None
     platform: str | None = None
     no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()
+    """The stages that are built afresh each time."""
     pull: bool = False
     shm_size: int | None = None
+    ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
+    additional_contexts: Mapping[str, str] = field(default_factory=dict)
+    """Name to a folder of the repository, or to `service:NAME`."""
+    secrets: tuple[FileMount, ...] = ()
+    network: str | None = None
+    """`none`, or nothing said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +161,38 @@ class Mount:
     read_only: bool = False
     size: int | None = None
     """Of a tmpfs, in bytes."""
+    mode: int | None = None
+    """Permission bits of a tmpfs."""
+    subpath: str | None = None
+    """The folder of a volume that is mounted, instead of all of it."""
+    no_copy: bool = False
+    """Whether a new volume stays empty, instead of taking what the image holds at the target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumesFrom:
+    """All mounts of another service of the stack, mounted here too."""
+
+    service: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """A command that runs inside the container, after it has started or before it is stopped."""
+
+    command: tuple[str, ...]
+    user: str | None = None
+    working_dir: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """One network of the stack."""
+
+    internal: bool = False
+    """Whether it leads nowhere but to its own services."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +231,19 @@ class Service:
     tmpfs: Mapping[str, str] = field(default_factory=dict)
     """Target to options, as the Engine takes them."""
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"default": ()})
-    """Network to the aliases in it. Empty means no network at all (`network_mode: none`)."""
+    """Network to the aliases in it. Empty means no network of its own: none at all, or `network_service`'s."""
+    network_service: str | None = None
+    """The service whose network it shares (`network_mode: service:NAME`)."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Alias to service: further names that resolve in this container only."""
+    replicas: int = 1
+    """How many containers of it run; 0 means that it is declared and not started."""
+    secrets: tuple[FileMount, ...] = ()
+    configs: tuple[FileMount, ...] = ()
+    volumes_from: tuple[VolumesFrom, ...] = ()
+    ulimits: Mapping[str, Ulimit] = field(default_factory=dict)
+    post_start: tuple[Hook, ...] = ()
+    pre_stop: tuple[Hook, ...] = ()
     profiles: frozenset[str] = frozenset()
     limit: Limit = Limit()
     working_dir: str | None = None
@@ -226,7 +304,8 @@ class Stack:
 
     path: str
     services: Mapping[str, Service]
-    networks: tuple[str, ...] = ()
+    networks: Mapping[str, Network] = field(default_factory=dict)
+    """Those that a service joins."""
     volumes: tuple[str, ...] = ()
     preview: PreviewBlock = PreviewBlock()
     warnings: tuple[str, ...] = ()

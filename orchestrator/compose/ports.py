@@ -1,65 +1,83 @@
 """`ports` and `expose`: the container's ports. What the host would publish is only remembered as a hint.
 
-Pure; `service` calls it.
+Pure. `forms` calls `long_ports` for the short form, `service` the two readers for the long one.
 """
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import replace
 
 from orchestrator.compose.load import Node
 from orchestrator.compose.model import Port
-from orchestrator.compose.scalars import check_keys, integer, items, mapping, refuse, scalar_text
+from orchestrator.compose.scalars import integer, items, mapping, refuse, scalar_text, text
+from orchestrator.compose.shapes import made
 
 MAX_PORT = 65_535
 MAX_RANGE = 1_000
 _PROTOCOLS = ("tcp", "udp", "sctp")
-_LONG_KEYS = ("target", "published", "host_ip", "protocol", "mode", "name", "app_protocol")
+
+
+def long_ports(node: Node) -> Iterator[Node]:
+    """The long form of `[[address:][published]:]target[/protocol]`, one for each port of a range.
+
+    It is read from the right, because an address may hold colons.
+    """
+    if isinstance(node.value, dict):
+        yield node
+        return
+    if isinstance(node.value, float):
+        raise refuse(node, f"`{node.value}` is not a port", "Write a whole number.")
+    written, slash, protocol = scalar_text(node).partition("/")
+    outer, _, inner = written.rpartition(":")
+    address, _, published = outer.rpartition(":")
+    protocol = _protocol(node, protocol if slash else "tcp")
+    targets = _range(node, inner)
+    shared = {"protocol": made(protocol, node), **_address(node, address)}
+    for target, outside in zip(targets, _published(node, published, len(targets)), strict=True):
+        found = {**shared, "target": made(target, node)}
+        yield replace(node, value=found if outside is None else {**found, "published": made(outside, node)})
 
 
 def read_ports(node: Node) -> tuple[Port, ...]:
-    """Every port of the `ports` list, ranges expanded, each once."""
-    found: dict[Port, None] = {}
-    for item in items(node, "- 8000"):
-        for port in (_long(item),) if isinstance(item.value, dict) else _short(item):
-            found.setdefault(port)
-    return tuple(found)
+    """Every port of the `ports` list, each once."""
+    return tuple(dict.fromkeys(_port(item) for item in items(node)))
 
 
 def read_expose(node: Node) -> tuple[int, ...]:
     """Every TCP port of the `expose` list, ranges expanded, each once."""
     found: dict[int, None] = {}
     for item in items(node, "- 8000"):
-        written, _, protocol = scalar_text(item).partition("/")
-        _check_protocol(item, protocol or "tcp")
+        written, _, protocol = text(item).partition("/")
+        _protocol(item, protocol or "tcp")
         for port in _range(item, written):
             if protocol in ("", "tcp"):
                 found.setdefault(port)
     return tuple(found)
 
 
-def _short(node: Node) -> Iterator[Port]:
-    """`[[address:][published]:]target[/protocol]`, read from the right because an address may hold colons."""
-    written, slash, protocol = scalar_text(node).partition("/")
-    outer, _, inner = written.rpartition(":")
-    address, _, published = outer.rpartition(":")
-    if address:
-        _check_address(node, address)
-    protocol = _check_protocol(node, protocol if slash else "tcp")
-    targets = _range(node, inner)
-    for target, outside in zip(targets, _published(node, published or None, len(targets)), strict=True):
-        yield Port(target=target, published=outside, protocol=protocol)
+def _port(node: Node) -> Port:
+    found = mapping(node)
+    return Port(
+        target=integer(found["target"], 1, MAX_PORT),
+        published=text(found["published"]) if "published" in found else None,
+        protocol=_protocol(node, text(found["protocol"])),
+    )
 
 
-def _check_address(node: Node, address: str) -> None:
+def _address(node: Node, written: str) -> dict[str, Node]:
+    if not written:
+        return {}
+    address = written.removeprefix("[").removesuffix("]")
     try:
-        ipaddress.ip_address(address.strip("[]"))
+        ipaddress.ip_address(address)
     except ValueError:
-        raise refuse(node, f"`{address}` is not an address", "Write 8000, or 8080:8000.") from None
+        raise refuse(node, f"`{written}` is not an address", "Write 8000, or 8080:8000.") from None
+    return {"host_ip": made(address, node)}
 
 
-def _published(node: Node, written: str | None, count: int) -> list[str | None]:
+def _published(node: Node, written: str, count: int) -> list[str | None]:
     """What each target is published as. One target may be published as any free port of a range."""
-    if written is None:
+    if not written:
         return [None] * count
     outside = _range(node, written)
     if count == 1:
@@ -69,20 +87,7 @@ def _published(node: Node, written: str | None, count: int) -> list[str | None]:
     return [str(port) for port in outside]
 
 
-def _long(node: Node) -> Port:
-    check_keys(node, _LONG_KEYS)
-    pairs = mapping(node)
-    if "target" not in pairs:
-        raise refuse(node, "a port needs `target`", "Write `target: 8000`.")
-    protocol = scalar_text(pairs["protocol"]) if "protocol" in pairs else "tcp"
-    return Port(
-        target=integer(pairs["target"], 1, MAX_PORT),
-        published=scalar_text(pairs["published"]) if "published" in pairs else None,
-        protocol=_check_protocol(node, protocol),
-    )
-
-
-def _check_protocol(node: Node, protocol: str) -> str:
+def _protocol(node: Node, protocol: str) -> str:
     if protocol.lower() not in _PROTOCOLS:
         raise refuse(node, f"`{protocol}` is not a protocol", "Write tcp or udp.")
     return protocol.lower()

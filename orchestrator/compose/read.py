@@ -1,23 +1,21 @@
-"""A repository's Compose file to a typed `Stack`: load, interpolate, judge, read, and check that it all fits.
+"""A repository's Compose file to a typed `Stack`: the project as Compose reads it, judged, then read key by key.
 
 Pure: files come in as bytes, variables as a map. Callers: the worker's steps, `previewd check` and the tests.
 """
 
-import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from orchestrator.compose import dotenv
-from orchestrator.compose.interpolate import interpolated
-from orchestrator.compose.load import Node, load, without_resets
-from orchestrator.compose.model import Build, PreviewBlock, Service, Stack
+from orchestrator.compose.load import Node
+from orchestrator.compose.model import Build, Network, PreviewBlock, Service, Stack
 from orchestrator.compose.order import cycle
-from orchestrator.compose.paths import Tree
-from orchestrator.compose.policy import NETWORK, TOP, VOLUME, Rule, judge
+from orchestrator.compose.paths import Tree, inside
+from orchestrator.compose.policy import TABLES, judge
 from orchestrator.compose.preview import read_preview
-from orchestrator.compose.scalars import mapping, nearest, refuse, text
+from orchestrator.compose.project import Project, project
+from orchestrator.compose.scalars import boolean, mapping, nearest, refuse, text
 from orchestrator.compose.service import Findings, Frame, read_service
-from orchestrator.errors import ComposeError, Place
+from orchestrator.errors import ComposeError
 
 NAMES = (
     "compose.preview.yaml",
@@ -30,12 +28,9 @@ NAMES = (
     "docker-compose.yaml",
 )
 """Where previewd looks, in this order."""
-OVERRIDES: Mapping[str, tuple[str, ...]] = {
-    "compose": ("compose.override.yaml", "compose.override.yml"),
-    "docker-compose": ("docker-compose.override.yml", "docker-compose.override.yaml"),
-}
-"""By stem: the files that Compose merges into the plain names by itself."""
 _MAX_SERVICES = 50
+_DRIVERS: Mapping[str, str] = {"volumes": "local", "networks": "bridge"}
+"""By section: the one driver that a preview may name."""
 
 
 def find(paths: Iterable[str]) -> str | None:
@@ -50,71 +45,81 @@ def read(files: Mapping[str, bytes], path: str, variables: Mapping[str, str]) ->
     `files` is the whole repository (its values may be read lazily); `variables` win over the repository's `.env`.
     Raises ComposeError for the first thing that previewd does not take.
     """
-    if path not in files:
-        raise ComposeError(Place(file=path), "there is no such file in the repository", f"Add {path}.")
-    _refuse_override(files, path)
-    folder = posixpath.dirname(path)
-    findings = Findings()
-    known = {**_dotenv(files, posixpath.join(folder, ".env"), variables, findings), **variables}
-    root, missing = interpolated(without_resets(load(files[path], path)), known)
-    findings.warnings.extend(
-        f"{place}: the variable {name} has no value; it is read as empty." for name, place in missing.items()
-    )
-    return _stack(root, Tree(files=files), known, findings)
-
-
-def _refuse_override(files: Mapping[str, bytes], path: str) -> None:
-    stem, _ = posixpath.splitext(posixpath.basename(path))
-    for name in OVERRIDES.get(stem, ()):
-        other = posixpath.join(posixpath.dirname(path), name)
-        if other in files:
-            raise ComposeError(
-                Place(file=other),
-                f"Compose merges this file into {path}, and previewd does not do so yet",
-                "Write the preview's stack into compose.preview.yaml, which stands alone.",
-            )
-
-
-def _dotenv(
-    files: Mapping[str, bytes], path: str, variables: Mapping[str, str], findings: Findings
-) -> Mapping[str, str]:
-    if path not in files:
-        return {}
-    found = dotenv.parse(files[path], path, variables)
-    findings.warnings.extend(f"{path}: the variable {name} has no value." for name in sorted(found.missing))
-    return found.values
-
-
-def _stack(root: Node, tree: Tree, variables: Mapping[str, str], findings: Findings) -> Stack:
-    keys, notes = judge("top", root, TOP)
-    findings.notes.extend(notes)
-    sections = {key: child for key, child in mapping(root, "services:").items() if key in keys}
-    if "services" not in sections or not sections["services"].value:
-        raise refuse(root, "the file has no services", "Add a `services:` section with one service at least.")
-    findings.warnings.extend(_misspelt(root))
-    block = mapping(root).get("x-preview")
-    preview = PreviewBlock() if block is None or block.value is None else read_preview(block)
+    found = project(files, path, variables)
+    if not found.section("services"):
+        raise refuse(found.root, "the file has no services", "Add a `services:` section with one service at least.")
+    preview = _preview(found)
+    active = _active(found, preview)
+    findings = Findings(warnings=[*found.warnings, *_misspelt(found.root)])
+    _judge(found, active, findings)
     frame = Frame(
-        tree=tree,
-        folder=posixpath.dirname(root.place.file),
-        variables=variables,
-        volumes=_declared(sections.get("volumes"), VOLUME, "local", findings),
-        networks=_declared(sections.get("networks"), NETWORK, "bridge", findings) | {"default"},
+        tree=Tree(files=files),
+        variables=found.variables,
+        sections={name: found.section(name) for name in ("volumes", "networks", "secrets", "configs")},
     )
-    if len(frame.networks) > 1:
-        findings.notes.append(f"{sections['networks'].place}: all services of a preview share one network.")
-    services = _services(sections["services"], frame, findings)
-    enabled = _enabled(services, preview, variables)
-    _check_references(enabled, services)
+    services = {name: read_service(name, node, frame, findings) for name, node in active.items()}
+    _check_references(services, found)
     return Stack(
-        path=root.place.file,
-        services=_with_shared_builds(enabled),
-        networks=tuple(sorted({name for service in enabled.values() for name in service.networks})),
-        volumes=tuple(sorted({m.source for s in enabled.values() for m in s.volumes if m.kind == "volume"})),
-        preview=_checked(preview, root, services),
+        path=path,
+        services=_with_shared_builds(services),
+        networks=_networks(services, frame),
+        volumes=tuple(sorted({m.source for s in services.values() for m in s.volumes if m.kind == "volume"})),
+        preview=preview,
         warnings=tuple(dict.fromkeys(findings.warnings)),
         notes=tuple(dict.fromkeys(findings.notes)),
     )
+
+
+def _preview(found: Project) -> PreviewBlock:
+    block = mapping(found.root).get("x-preview")
+    if block is None or block.value is None:
+        return PreviewBlock()
+    preview = read_preview(block)
+    services = found.section("services")
+    if preview.service is not None and preview.service not in services:
+        node = mapping(block)["service"]
+        remedy = nearest(text(node), services) or f"Name one of {', '.join(services)}."
+        raise refuse(node, f"there is no service `{text(node)}`", remedy)
+    return preview
+
+
+def _active(found: Project, preview: PreviewBlock) -> Mapping[str, Node]:
+    """The services that start: those without a profile, with an active one, or named by `x-preview`."""
+    named = {preview.service, preview.database.service}
+    active = {name: node for name, node in found.section("services").items() if found.is_active(node) or name in named}
+    if len(active) > _MAX_SERVICES:
+        node = mapping(found.root)["services"]
+        raise refuse(node, f"{len(active)} services; the limit is {_MAX_SERVICES}", "Leave some out of the preview.")
+    return active
+
+
+def _judge(found: Project, active: Mapping[str, Node], findings: Findings) -> None:
+    """Holds what starts, and what it may use, against the policy. A service with an inactive profile asks nothing."""
+    root = mapping(found.root)
+    judged = replace(found.root, value={**root, "services": replace(root["services"], value=dict(active))})
+    _, notes = judge("top", judged, TABLES["top"])
+    findings.notes.extend(notes)
+    for section, driver in _DRIVERS.items():
+        for node in found.section(section).values():
+            _check_driver(node, driver)
+    for section in ("secrets", "configs"):
+        for node in found.section(section).values():
+            _check_file(node)
+    if any(name != "default" for name in found.section("networks")):
+        findings.notes.append(f"{root['networks'].place}: all services of a preview share one network.")
+
+
+def _check_driver(node: Node, driver: str) -> None:
+    given = mapping(node).get("driver") if node.value is not None else None
+    if given is not None and given.value not in ("", driver, "default"):
+        raise refuse(given, f"the driver `{given.value}` is not allowed in a preview", "Remove `driver`.")
+
+
+def _check_file(node: Node) -> None:
+    """A file outside the repository is refused, whether a service is granted it or not."""
+    file = mapping(node).get("file")
+    if file is not None:
+        inside(file, text(file), "")
 
 
 def _misspelt(root: Node) -> Iterator[str]:
@@ -124,64 +129,40 @@ def _misspelt(root: Node) -> Iterator[str]:
             yield f"{child.place}: `{key}` does nothing; did you mean `x-preview`?"
 
 
-def _services(node: Node, frame: Frame, findings: Findings) -> Mapping[str, Service]:
-    found = mapping(node)
-    if len(found) > _MAX_SERVICES:
-        raise refuse(node, f"{len(found)} services; the limit is {_MAX_SERVICES}", "Leave some out of the preview.")
-    for name, child in found.items():
-        if not name or not all(letter.isascii() and (letter.isalnum() or letter in "._-") for letter in name):
-            raise refuse(child, f"`{name}` is not a service's name", "Use letters, digits, `.`, `-` and `_`.")
-    return {name: read_service(name, child, frame, findings) for name, child in found.items()}
+def _networks(services: Mapping[str, Service], frame: Frame) -> Mapping[str, Network]:
+    joined = sorted({name for service in services.values() for name in service.networks})
+    return {name: _network(frame.sections["networks"].get(name)) for name in joined}
 
 
-def _declared(node: Node | None, table: Mapping[str, Rule], driver: str, findings: Findings) -> frozenset[str]:
-    """The names of a `volumes` or `networks` section, each entry held against its table."""
-    if node is None or node.value is None:
-        return frozenset()
-    for child in mapping(node, "data:").values():
-        if child.value is None:
-            continue
-        keys, notes = judge("", child, table)
-        findings.notes.extend(notes)
-        if "driver" in keys and (given := mapping(child)["driver"]).value not in (None, driver, "default"):
-            raise refuse(given, f"the driver `{given.value}` is not allowed in a preview", "Remove `driver`.")
-    return frozenset(mapping(node))
+def _network(node: Node | None) -> Network:
+    internal = mapping(node).get("internal") if node is not None and node.value is not None else None
+    return Network(internal=internal is not None and boolean(internal))
 
 
-def _enabled(
-    services: Mapping[str, Service], preview: PreviewBlock, variables: Mapping[str, str]
-) -> Mapping[str, Service]:
-    """The services that start: those without a profile, with an active one, or named by `x-preview`."""
-    active = frozenset(filter(None, variables.get("COMPOSE_PROFILES", "").split(",")))
-    named = {preview.service, preview.database.service}
-    return {
-        name: service
-        for name, service in services.items()
-        if not service.profiles or "*" in active or service.profiles & active or name in named
-    }
-
-
-def _check_references(enabled: Mapping[str, Service], services: Mapping[str, Service]) -> None:
-    for service in enabled.values():
+def _check_references(services: Mapping[str, Service], found: Project) -> None:
+    declared = found.section("services")
+    for service in services.values():
         for name, dependency in service.depends_on.items():
-            if name in enabled or (name in services and not dependency.required):
+            if name in services or (name in declared and not dependency.required):
                 continue
-            place = replace(service.place, path=f"{service.place.path}.depends_on")
-            if name in services:
-                raise ComposeError(
-                    place,
-                    f"`{name}` has a profile that is not active, so it does not start",
-                    f"Add its profile to COMPOSE_PROFILES in .env, or `required: false` to the dependency on {name}.",
-                )
-            raise ComposeError(
-                place, f"there is no service `{name}`", nearest(name, services) or "Remove the dependency."
-            )
-    if circle := cycle(enabled):
+            raise _missing_dependency(service, name, declared)
+    if circle := cycle(services):
         raise ComposeError(
-            enabled[circle[0]].place,
+            services[circle[0]].place,
             f"services wait for each other in a circle: {' -> '.join(circle)}",
             "Remove one of these dependencies.",
         )
+
+
+def _missing_dependency(service: Service, name: str, declared: Mapping[str, Node]) -> ComposeError:
+    place = replace(service.place, path=f"{service.place.path}.depends_on")
+    if name in declared:
+        return ComposeError(
+            place,
+            f"`{name}` has a profile that is not active, so it does not start",
+            f"Add its profile to COMPOSE_PROFILES in .env, or `required: false` to the dependency on {name}.",
+        )
+    return ComposeError(place, f"there is no service `{name}`", nearest(name, declared) or "Remove the dependency.")
 
 
 def _with_shared_builds(services: Mapping[str, Service]) -> Mapping[str, Service]:
@@ -199,14 +180,3 @@ def _named_builds(services: Mapping[str, Service]) -> Iterator[tuple[str | None,
     for service in services.values():
         if service.build is not None and service.image is not None:
             yield service.image, service.build
-
-
-def _checked(preview: PreviewBlock, root: Node, services: Mapping[str, Service]) -> PreviewBlock:
-    if preview.service is not None and preview.service not in services:
-        node = mapping(mapping(root)["x-preview"])["service"]
-        raise refuse(
-            node,
-            f"there is no service `{text(node)}`",
-            nearest(text(node), services) or f"Name one of {', '.join(services)}.",
-        )
-    return preview

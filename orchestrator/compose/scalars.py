@@ -6,7 +6,7 @@ Pure. `service`, `preview` and `read` use these; each raises ComposeError at the
 import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import TypeVar
@@ -30,6 +30,7 @@ _SECONDS: Mapping[str, float] = {
     "d": 86_400.0,
     "w": 604_800.0,
 }
+_NANOSECONDS = 10**9
 _SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])i?)?b?", re.IGNORECASE)
 _POWERS = ("", "k", "m", "g", "t", "p")
 _PLAIN_POWERS = (-4, 6)
@@ -99,13 +100,26 @@ def integer(node: Node, low: int, high: int) -> int:
     return found
 
 
+def whole(node: Node) -> int:
+    """Any whole number that Compose can hold, or a string of one."""
+    return integer(node, -(2**63), 2**63 - 1)
+
+
 def number(node: Node) -> float:
     """A number that is not negative, or a string of one."""
+    found = signed(node)
+    if found < 0:
+        raise refuse(node, f"this must be a number, and is {_shown(node)}", "Write a number such as 0.5.")
+    return found
+
+
+def signed(node: Node) -> float:
+    """Any number, or a string of one."""
     try:
         found = float(node.value) if isinstance(node.value, str | int | float) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         found = math.nan
-    if isinstance(node.value, bool) or not math.isfinite(found) or found < 0:
+    if isinstance(node.value, bool) or not math.isfinite(found):
         raise refuse(node, f"this must be a number, and is {_shown(node)}", "Write a number such as 0.5.")
     return found
 
@@ -122,6 +136,25 @@ def duration(node: Node) -> float:
     raise refuse(node, f"{_shown(node)} is not a duration", "Write a number with its unit, such as 10s or 1m30s.")
 
 
+def duration_text(node: Node) -> str:
+    """A duration as it is written, checked."""
+    duration(node)
+    return text(node)
+
+
+def go_duration(written: str) -> str:
+    """A duration as Go prints it: `1h30m0s`, `1.5s`, `100ms`."""
+    left = _nanoseconds(written)
+    if left < _NANOSECONDS:
+        return _small_duration(left)
+    seconds, fraction = divmod(left, _NANOSECONDS)
+    hours, minutes, seconds = seconds // 3600, seconds // 60 % 60, seconds % 60
+    tail = f"{seconds}{_decimals(fraction, 9)}s"
+    if hours:
+        return f"{hours}h{minutes}m{tail}"
+    return f"{minutes}m{tail}" if minutes else tail
+
+
 def size(node: Node) -> int:
     """Bytes, from `512`, `64m`, `1.5gb`, `1 KiB`."""
     if isinstance(node.value, int) and not isinstance(node.value, bool) and node.value >= 0:
@@ -132,6 +165,19 @@ def size(node: Node) -> int:
     return int(float(found[1]) * 1024 ** _POWERS.index((found[2] or "").lower()))
 
 
+def one_of(*words: str) -> Callable[[Node], str]:
+    """A reader that takes these words only."""
+
+    def reader(node: Node) -> str:
+        word = text(node)
+        if word not in words:
+            known = ", ".join(words)
+            raise refuse(node, f"`{word}` is none of {known}", nearest(word, words) or f"Write one of {known}.")
+        return word
+
+    return reader
+
+
 def choice(node: Node, kind: type[_Choice]) -> _Choice:
     """One of an enum's words."""
     word = text(node)
@@ -140,21 +186,6 @@ def choice(node: Node, kind: type[_Choice]) -> _Choice:
     except ValueError:
         known = ", ".join(member.value for member in kind)
         raise refuse(node, f"`{word}` is none of {known}", nearest(word, kind) or f"Write one of {known}.") from None
-
-
-def strings(node: Node) -> tuple[str, ...]:
-    """A list of strings, or one string."""
-    return (node.value,) if isinstance(node.value, str) else tuple(text(item) for item in items(node))
-
-
-def unique(node: Node) -> tuple[str, ...]:
-    """A list of strings in which none stands twice."""
-    seen: dict[str, None] = {}
-    for item in items(node):
-        if text(item) in seen:
-            raise refuse(item, f"`{item.value}` stands in this list twice", "Remove one of them.")
-        seen[text(item)] = None
-    return tuple(seen)
 
 
 def pairs(node: Node) -> dict[str, Node]:
@@ -194,6 +225,23 @@ def _pair(item: Node) -> tuple[str, Node]:
 
 def _shown(node: Node) -> str:
     return f"`{node.value}`" if isinstance(node.value, str | int | float) and node.value != "" else node.kind
+
+
+def _nanoseconds(written: str) -> int:
+    parts = _DURATION.findall(written)
+    return int(sum(Decimal(amount) * Decimal(repr(_SECONDS[unit])) for amount, unit in parts) * _NANOSECONDS)
+
+
+def _small_duration(nanoseconds: int) -> str:
+    for digits, unit in ((6, "ms"), (3, "µs")):
+        if nanoseconds >= 10**digits:
+            whole_part, fraction = divmod(nanoseconds, 10**digits)
+            return f"{whole_part}{_decimals(fraction, digits)}{unit}"
+    return f"{nanoseconds}ns" if nanoseconds else "0s"
+
+
+def _decimals(fraction: int, digits: int) -> str:
+    return f".{fraction:0{digits}d}".rstrip("0") if fraction else ""
 
 
 def _float_text(value: float) -> str:

@@ -14,6 +14,7 @@ from tests.bench import figures
 from tests.bench.acknowledge import acknowledge
 from tests.bench.compose_peer import ComposePeer
 from tests.bench.figures import Figure
+from tests.bench.stacks import stacks
 from tests.forge import Forge, PullRequest, Repository
 from tests.forge.git import read_tree
 from tests.support.installation import EXAMPLE, ROOT, Installation
@@ -31,6 +32,8 @@ async def main() -> None:
             measured = [*await _previews(forge, previewd), *_memory(previewd)]
         console.print("acknowledging webhooks against a bare route …")
     measured += await acknowledge()
+    console.print("stacks of 1, 2, 5 and 12 services, and reading a long file …")
+    measured += await stacks()
     figures.show(measured, console)
     figures.write(measured, OUTPUT)
     console.print(f"written to {OUTPUT.relative_to(ROOT)}")

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.adapters.engine import DockerEngine
 from orchestrator.errors import LaunchError, OperatorError, TemporaryError
-from orchestrator.ports import Engine
+from orchestrator.ports import Command, ContainerStatus, Engine
 from orchestrator.subnets import free_subnets
 from tests.support.docker import ENGINE_URL, answers, leaving_nothing, unique
 from tests.support.fake_engine import FakeEngine, Program
@@ -19,6 +19,7 @@ POOL = IPv4Network("10.213.0.0/16")
 SLEEP = ["sleep", "300"]
 TALK = ["sh", "-c", "printf 'one\\ntwo\\n'; printf '\\033[31mred\\033[0m \\377\\n' >&2; exit 3"]
 MISSING = ["/no/such/program"]
+EXACTLY = ("sh", "-c", "test $(id -u) = 1000 && test $(pwd) = /tmp && test $NAME = value && exit 7")
 CHECKS: dict[tuple[str, ...], int | None] = {
     ("CMD", "true"): 0,
     ("CMD", "sh", "-c", "exit 4"): 4,
@@ -56,14 +57,14 @@ def labels(rig: tuple[Engine, dict[str, str]]) -> dict[str, str]:
 def _fake() -> FakeEngine:
     fake = FakeEngine()
     fake.add_image(BASE_IMAGE)
-    fake.checks = dict(CHECKS)
+    fake.checks = {**CHECKS, ("CMD", *EXACTLY): 7}
     fake.programs[tuple(TALK)] = Program(lines=("one", "two", "\x1b[31mred\x1b[0m \ufffd"), exit_code=3)
     fake.programs[tuple(MISSING)] = Program(error="exec: /no/such/program: no such file or directory")
     return fake
 
 
 def body(
-    labels: dict[str, str], command: list[str], network: str = "none", mounts: tuple[dict[str, str], ...] = ()
+    labels: dict[str, str], command: list[str], network: str = "none", mounts: tuple[dict[str, Any], ...] = ()
 ) -> dict[str, Any]:
     return {
         "Image": BASE_IMAGE,
@@ -75,11 +76,17 @@ def body(
     }
 
 
-async def make_network(engine: Engine, name: str, labels: dict[str, str]) -> IPv4Network:
+async def make_network(engine: Engine, name: str, labels: dict[str, str], *, internal: bool = False) -> IPv4Network:
     for subnet in free_subnets(POOL, 28, await engine.subnets()):
-        if await engine.ensure_network(name, subnet, labels):
+        if await engine.ensure_network(name, subnet, labels, internal=internal):
             return subnet
     pytest.fail("no subnet is free")
+
+
+async def status_of(engine: Engine, container: str) -> ContainerStatus:
+    status = await engine.container(container)
+    assert status is not None
+    return status
 
 
 async def test_the_gateway_is_an_address(engine: Engine) -> None:
@@ -106,6 +113,9 @@ async def test_a_container_from_created_to_gone(engine: Engine, labels: dict[str
     stopped = await engine.container(name)
     assert stopped is not None
     assert (stopped.running, stopped.started, stopped.exit_code) == (False, True, 137)
+    assert created.finished_at is running.finished_at is None
+    assert stopped.finished_at is not None
+    assert created.created_at == stopped.created_at < stopped.finished_at
 
     await engine.remove_container(name)
     await engine.remove_container(name)
@@ -189,6 +199,15 @@ async def test_checks_run_inside(engine: Engine, labels: dict[str, str]) -> None
     assert await engine.run_check(name, ("CMD", "true"), 10) == 1
 
 
+async def test_commands_run_inside(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("c")
+    await engine.create_container(name, body(labels, SLEEP))
+    where = Command(argv=EXACTLY, user="1000", working_dir="/tmp", environment={"NAME": "value"})
+    assert await engine.run_command(name, where, 10) == 1, "it does not run yet"
+    await engine.start(name)
+    assert await engine.run_command(name, where, 10) == 7
+
+
 async def test_a_network_from_made_to_gone(engine: Engine, labels: dict[str, str]) -> None:
     name = unique("n")
     subnet = await make_network(engine, name, labels)
@@ -217,6 +236,32 @@ async def test_a_network_goes_although_somebody_uses_it(engine: Engine, labels: 
     assert [found for found in await engine.objects(labels) if found.kind == "network"] == []
 
 
+async def test_a_container_in_several_networks(engine: Engine, labels: dict[str, str]) -> None:
+    first, second, container, other = unique("n"), unique("n"), unique("c"), unique("c")
+    subnets = {name: await make_network(engine, name, labels) for name in (first, second)}
+    await engine.create_container(other, body(labels, SLEEP, network=second))
+    await engine.create_container(container, body(labels, SLEEP, network=first))
+    for _ in range(2):
+        await engine.connect(second, container, ["alias"], [f"{other}:linked", f"{other}:again"])
+    await engine.start(other)
+    await engine.start(container)
+    status = await engine.container(container)
+    assert status is not None
+    assert status.networks == {first, second}
+    assert all(IPv4Address(status.addresses[name]) in subnet for name, subnet in subnets.items())
+    await engine.stop(container, 0)
+    stopped = await engine.container(container)
+    assert stopped is not None
+    assert not stopped.addresses
+    assert stopped.networks == {first, second}
+
+
+async def test_an_internal_network_is_one(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("n")
+    subnet = await make_network(engine, name, labels, internal=True)
+    assert await engine.ensure_network(name, subnet, labels, internal=True)
+
+
 async def test_a_subnet_that_is_taken(engine: Engine, labels: dict[str, str]) -> None:
     subnet = await make_network(engine, unique("n"), labels)
     assert not await engine.ensure_network(unique("n"), subnet, labels)
@@ -241,7 +286,7 @@ async def test_a_networks_name_is_not_a_part_of_anothers(engine: Engine, labels:
 
 
 async def test_a_volume_from_made_to_gone(engine: Engine, labels: dict[str, str]) -> None:
-    name, container = unique("v"), unique("c")
+    name, container, reader = unique("v"), unique("c"), unique("c")
     await engine.ensure_volume(name, labels)
     await engine.ensure_volume(name, labels)
     with pytest.raises(OperatorError, match=name):
@@ -249,6 +294,9 @@ async def test_a_volume_from_made_to_gone(engine: Engine, labels: dict[str, str]
 
     mount = {"Type": "volume", "Source": name, "Target": "/data"}
     await engine.create_container(container, body(labels, SLEEP, mounts=(mount,)))
+    await engine.create_container(reader, body(labels, SLEEP, mounts=(mount | {"ReadOnly": True},)))
+    assert [(await status_of(engine, each)).volumes for each in (container, reader)] == [{name}, frozenset()]
+    await engine.remove_container(reader)
     with pytest.raises(TemporaryError, match="in use"):
         await engine.remove_volume(name)
     await engine.remove_container(container)

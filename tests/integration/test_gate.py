@@ -15,8 +15,8 @@ from tests.support.world import FIRST, REMOVALS, SECOND, World
 EFFECTS = 10
 """Side effects of one deployment of the world's stack; a test below holds the number."""
 
-FIRST_OF_TWO_IMAGES = 2
-"""The two images are built and pulled side by side: both may have been allowed when the first of them begins."""
+SIDE_BY_SIDE = 2
+"""The stack's two services are built, made and started side by side: both may have been allowed when one begins."""
 
 CHANGES: dict[str, dict[str, Any]] = {
     "a push": {"head_commit": SECOND},
@@ -46,7 +46,7 @@ def at(world: World, number: int, act: Callable[[], Any]) -> None:
 
 def under_way(number: int) -> int:
     """How many side effects may have been allowed when the one of this number begins."""
-    return number + 1 if number == FIRST_OF_TWO_IMAGES else number
+    return number + SIDE_BY_SIDE - 1
 
 
 async def test_a_deployment_has_the_side_effects_that_are_counted_here(world: World) -> None:
@@ -99,7 +99,7 @@ async def test_a_fault_anywhere_is_recovered_from(world: World, kind: type[Excep
     await world.converge()
     await world.hint()  # also ends the pause before the next attempt
     preview = await world.converge()
-    assert (preview.state, preview.serving_commit) == (State.READY, FIRST)
+    assert (preview.state, preview.serving_commit) == (State.READY, FIRST), preview.reason
     await world.change(open=False)
     assert (await world.converge()).state is State.REMOVED
     assert await world.leftovers() == []
@@ -201,3 +201,15 @@ async def test_a_deployment_that_was_proven_but_not_closed_is_closed_as_ready(
     await world.hint()
     await world.converge()
     assert [found.outcome for found in await world.views.deployments(world.preview)] == ["ready"]
+
+
+@pytest.mark.parametrize(
+    "build",
+    ["dockerfile_inline: FROM scratch", "network: none", "additional_contexts: {x: ./x}", "no_cache_filter: [a]"],
+)
+async def test_a_build_that_would_lack_something_is_refused_by_name(world: World, build: str) -> None:
+    world.files["compose.yaml"] = f"services:\n  app:\n    build: {{context: ., {build}}}\n".encode()
+    await world.hint()
+    preview = await world.converge()
+    assert preview.state is State.FAILED
+    assert f"`build.{build.partition(':')[0]}`" in preview.reason

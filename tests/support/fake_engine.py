@@ -7,12 +7,13 @@ a command that nobody described runs for ever without a word.
 import asyncio
 import ipaddress
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.errors import BuildError, LaunchError, OperatorError, TemporaryError
-from orchestrator.ports import BuildRequest, ContainerStatus, EngineObject, Image, Log
+from orchestrator.ports import BuildRequest, Command, ContainerStatus, EngineObject, Image, Log
 
 Before = Callable[[str, tuple[object, ...]], Awaitable[None]]
 """Called before each call takes effect, with its name and arguments. May wait, raise, or be cancelled."""
@@ -57,6 +58,7 @@ class _Network:
     name: str
     subnet: ipaddress.IPv4Network
     labels: dict[str, str]
+    internal: bool
     addresses: "itertools.count[int]" = field(default_factory=lambda: itertools.count(2))
 
 
@@ -66,6 +68,10 @@ class _Container:
     name: str
     body: Mapping[str, Any]
     image: str
+    created_at: datetime
+    finished_at: datetime | None = None
+    connected: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Networks that it was connected to after it was created, with its aliases there."""
     running: bool = False
     started: bool = False
     exit_code: int | None = None
@@ -82,7 +88,7 @@ class _Container:
 
     @property
     def networks(self) -> tuple[str, ...]:
-        return tuple((self.body.get("NetworkingConfig") or {}).get("EndpointsConfig") or ())
+        return (*((self.body.get("NetworkingConfig") or {}).get("EndpointsConfig") or ()), *self.connected)
 
 
 class FakeEngine:
@@ -117,7 +123,7 @@ class FakeEngine:
         """Let a container print its last lines and end by itself."""
         found = self._existing(container)
         found.lines += lines
-        found.running, found.exit_code = False, code
+        found.running, found.exit_code, found.finished_at = False, code, self._now()
 
     async def gateway(self) -> str:
         await self._called("gateway")
@@ -164,22 +170,35 @@ class FakeEngine:
         await self._called("subnets")
         return [network.subnet for network in self._networks.values()]
 
-    async def ensure_network(self, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str]) -> bool:
-        await self._called("ensure_network", name, subnet, labels)
+    async def ensure_network(
+        self, name: str, subnet: ipaddress.IPv4Network, labels: Mapping[str, str], *, internal: bool = False
+    ) -> bool:
+        await self._called("ensure_network", name, subnet, labels, internal)
         if name in self._networks:
             _check_owner(name, self._networks[name].labels, labels)
             return True
         taken = [*self.foreign_subnets, *(network.subnet for network in self._networks.values())]
         if any(subnet.overlaps(other) for other in taken):
             return False
-        self._networks[name] = _Network(id=self._id("net"), name=name, subnet=subnet, labels=dict(labels))
+        self._networks[name] = _Network(
+            id=self._id("net"), name=name, subnet=subnet, labels=dict(labels), internal=internal
+        )
         return True
+
+    async def connect(self, network: str, container: str, aliases: Sequence[str], links: Sequence[str] = ()) -> None:
+        await self._called("connect", network, container, aliases, links)
+        found = self._existing(container)
+        if network not in found.networks:
+            found.connected[network] = tuple(aliases)
+            if found.running:
+                found.addresses[network] = self._address(network)
 
     async def remove_network(self, name: str) -> None:
         await self._called("remove_network", name)
         self._networks = {key: value for key, value in self._networks.items() if name not in {key, value.id}}
         for container in self._containers.values():
             container.addresses.pop(name, None)
+            container.connected.pop(name, None)
 
     async def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
         await self._called("ensure_volume", name, labels)
@@ -201,7 +220,7 @@ class FakeEngine:
         image = self._find_image(body["Image"])
         if image is None:
             raise TemporaryError(f"No such image: {body['Image']}")
-        container = _Container(id=self._id("c"), name=name, body=body, image=image.image.id)
+        container = _Container(id=self._id("c"), name=name, body=body, image=image.image.id, created_at=self._now())
         self._containers[name] = container
         return container.id
 
@@ -217,16 +236,16 @@ class FakeEngine:
             raise LaunchError(f"the container does not start: {program.error}")
         found.started, found.running = True, program.exit_code is None
         found.exit_code = program.exit_code
+        found.finished_at = None if found.running else self._now()
         found.lines += program.lines
-        for name in found.networks:
-            network = self._networks[name]
-            found.addresses[name] = str(network.subnet[next(network.addresses)])
+        found.addresses = {name: self._address(name) for name in found.networks}
 
-    async def stop(self, container: str, grace_seconds: int) -> None:
+    async def stop(self, container: str, grace_seconds: int | None) -> None:
         await self._called("stop", container, grace_seconds)
         found = self._container(container)
         if found is not None and found.running:
             found.running, found.exit_code, found.addresses = False, 137, {}
+            found.finished_at = self._now()
 
     async def remove_container(self, container: str) -> None:
         await self._called("remove_container", container)
@@ -243,6 +262,11 @@ class FakeEngine:
         await self._called("run_check", container, test, seconds)
         found = self._container(container)
         return self.checks.get(test, 0) if found is not None and found.running else 1
+
+    async def run_command(self, container: str, command: Command, seconds: float) -> int | None:
+        await self._called("run_command", container, command, seconds)
+        found = self._container(container)
+        return self.checks.get(("CMD", *command.argv), 0) if found is not None and found.running else 1
 
     async def logs(self, container: str, tail: int) -> tuple[str, ...]:
         await self._called("logs", container, tail)
@@ -270,6 +294,14 @@ class FakeEngine:
     async def _called(self, name: str, *arguments: object) -> None:
         self.calls.append((name, arguments))
         await self.before(name, arguments)
+
+    def _address(self, network: str) -> str:
+        found = self._networks[network]
+        return str(found.subnet[next(found.addresses)])
+
+    def _now(self) -> datetime:
+        """A clock of its own, on which no two things happen at once."""
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=next(self._ids))
 
     def _id(self, prefix: str) -> str:
         return f"{prefix}{next(self._ids):012x}"
@@ -299,10 +331,11 @@ def _check_owner(name: str, found: Mapping[str, str], wanted: Mapping[str, str])
         raise OperatorError(f"{name} exists, and is not the one that this preview would make")
 
 
-def _volumes(body: Mapping[str, Any]) -> set[str]:
-    host = body.get("HostConfig") or {}
-    binds = {bind.partition(":")[0] for bind in host.get("Binds") or ()}
-    return binds | {mount["Source"] for mount in host.get("Mounts") or () if mount["Type"] == "volume"}
+def _volumes(body: Mapping[str, Any], *, writable: bool = False) -> set[str]:
+    """The named volumes that a container mounts; only those that it may write to, if asked."""
+    mounts = (body.get("HostConfig") or {}).get("Mounts") or ()
+    named = (mount for mount in mounts if mount["Type"] == "volume" and "Source" in mount)
+    return {mount["Source"] for mount in named if not (writable and mount.get("ReadOnly"))}
 
 
 def _status(container: _Container) -> ContainerStatus:
@@ -315,4 +348,8 @@ def _status(container: _Container) -> ContainerStatus:
         exit_code=None if container.running else container.exit_code,
         started=container.started,
         addresses=dict(container.addresses) if container.running else {},
+        networks=frozenset(container.networks),
+        volumes=frozenset(_volumes(container.body, writable=True)),
+        created_at=container.created_at,
+        finished_at=container.finished_at,
     )

@@ -12,6 +12,9 @@ from worker.images import builders, image_reference, is_of_instance, qualified
 from worker.stack import read_stack
 from worker.together import together
 
+NOT_BUILT = ("dockerfile_inline", "additional_contexts", "secrets", "ulimits", "no_cache_filter", "network")
+"""Keys of `build` that need more of BuildKit than the Engine's build request offers."""
+
 
 async def run(deployment: Deployment) -> None:
     stack, _ = await read_stack(deployment)
@@ -47,12 +50,7 @@ def _refuse_other_previews(deployment: Deployment, service: Service, reference: 
 
 
 async def _build(deployment: Deployment, service: Service, build: Build, reference: str) -> None:
-    if build.dockerfile_inline is not None:
-        raise ComposeError(
-            service.place,
-            "`build.dockerfile_inline` is not built yet",
-            "put its lines into a Dockerfile and name that as `build.dockerfile`",
-        )
+    _refuse_what_is_not_built(service, build)
     await _ensure_base_images(deployment, service, build)
     request = BuildRequest(
         tag=reference,
@@ -70,6 +68,15 @@ async def _build(deployment: Deployment, service: Service, build: Build, referen
     await deployment.permit()
     await deployment.journal.say(f"{service.name}: building {build.dockerfile} as {reference}")
     await deployment.hands.engine.build(request, context, deployment.journal.say)
+
+
+def _refuse_what_is_not_built(service: Service, build: Build) -> None:
+    """What the language reads and a build would silently lack: better no image than another one."""
+    for key in NOT_BUILT:
+        if getattr(build, key):
+            raise ComposeError(
+                service.place, f"previewd does not build with `build.{key}` yet", "write the Dockerfile without it"
+            )
 
 
 async def _ensure_base_images(deployment: Deployment, service: Service, build: Build) -> None:

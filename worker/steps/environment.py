@@ -1,19 +1,49 @@
-"""Say what the variables and the policy changed, and copy the files that the stack binds from the repository."""
+"""Say what the variables and the policy changed, and write the files that the stack's containers mount.
 
-from orchestrator.compose.model import MountKind, Stack
-from worker.binds import bind_source
+Secrets and configs are files on the host, bound read-only: nothing is ever copied into a container, whose own links
+could lead such a copy anywhere.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from orchestrator.compose.model import FileMount, MountKind, Stack
+from orchestrator.compose.requests import files_of
+from orchestrator.data_dir import write_private
+from orchestrator.errors import ComposeError, OperatorError
+from worker.binds import (
+    READABLE_BY_ALL,
+    HostFiles,
+    binds_folder,
+    content_name,
+    copies_folder,
+    file_key,
+    index_file,
+    secrets_folder,
+    tree_digest,
+)
 from worker.deployment import Deployment
 from worker.stack import read_stack
 
 
 async def run(deployment: Deployment) -> None:
     stack, _ = await read_stack(deployment)
-    for line in (*stack.warnings, *stack.notes):
+    lines = (*stack.warnings, *stack.notes, *_unheard(stack))
+    for line in lines:
         await deployment.journal.say(line)
-    notes = [deployment.journal.clean(line) for line in (*stack.warnings, *stack.notes)]
+    notes = [deployment.journal.clean(line) for line in lines]
     await deployment.hands.store.note(deployment.lease, deployment.number, notes)
-    for path in bound_paths(stack):
-        await _copy(deployment, path)
+    await _write_files(deployment, stack)
+
+
+def _unheard(stack: Stack) -> list[str]:
+    services = (service for service in stack.services.values() if service.pre_stop)
+    return [f"{service.place}: `pre_stop` is not run: what a preview leaves is removed" for service in services]
 
 
 def bound_paths(stack: Stack) -> list[str]:
@@ -22,12 +52,88 @@ def bound_paths(stack: Stack) -> list[str]:
     return sorted({mount.source for mount in mounts if mount.kind is MountKind.BIND})
 
 
-async def _copy(deployment: Deployment, path: str) -> None:
-    target = bind_source(deployment.hands.settings, deployment.lease.preview, deployment.commit, path)
+async def _write_files(deployment: Deployment, stack: Stack) -> None:
+    copies = {path: await _copy(deployment, path) for path in bound_paths(stack)}
+    wanted = {file_key(file): file for service in stack.services.values() for file in files_of(service)}
+    files = {key: await _write(deployment, stack, file) for key, file in wanted.items()}
+    if not copies and not files:
+        return
+    settings, preview = deployment.hands.settings, deployment.lease.preview
+    binds_folder(settings, preview).mkdir(parents=True, exist_ok=True)
+    index = HostFiles(copies=copies, files=files)
+    write_private(index_file(settings, preview, deployment.commit), json.dumps(asdict(index)))
+
+
+async def _copy(deployment: Deployment, path: str) -> str:
+    """Copy a path of the commit to where its content says, unless an equal one lies there; returns where."""
+    folder = copies_folder(deployment.hands.settings, deployment.lease.preview)
+    new = folder / f"new-{secrets.token_hex(8)}"
     await deployment.permit()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     pull = deployment.pull
-    if not await deployment.hands.sources.export(pull.repository, deployment.commit, path, str(target)):
-        target.mkdir(parents=True, exist_ok=True)
-        target.chmod(0o777)  # as empty as the folder that Compose would make, and writable for any user inside
-        await deployment.journal.say(f"the repository has no {path}: an empty folder is mounted in its place")
+    try:
+        if not await deployment.hands.sources.export(pull.repository, deployment.commit, path, str(new)):
+            new.mkdir()
+            new.chmod(0o777)  # as empty as the folder that Compose would make, and writable for any user inside
+            await deployment.journal.say(f"the repository has no {path}: an empty folder is mounted in its place")
+        return await asyncio.to_thread(_keep, new, folder, path)
+    finally:
+        await asyncio.to_thread(_remove, new)
+
+
+def _keep(new: Path, folder: Path, path: str) -> str:
+    """An equal copy that containers have written to since stays as it is, as a checkout on a disk would."""
+    kept = folder / tree_digest(new, path)
+    if not kept.exists():
+        new.rename(kept)
+    return str(kept)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+async def _write(deployment: Deployment, stack: Stack, file: FileMount) -> str:
+    """Write a secret or config where its content says; returns where."""
+    content = await _content(deployment, stack, file)
+    folder = secrets_folder(deployment.hands.settings, deployment.lease.preview)
+    await deployment.permit()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / content_name(file, content)
+    if not path.exists():
+        _write_once(path, content, file)
+    return str(path)
+
+
+async def _content(deployment: Deployment, stack: Stack, file: FileMount) -> bytes:
+    if file.path is None:
+        return (file.content or "").encode()
+    found = await deployment.hands.sources.read(deployment.pull.repository, deployment.commit, [file.path])
+    if file.path not in found:
+        place = next(service.place for service in stack.services.values() if file in files_of(service))
+        raise ComposeError(place, f"`{file.name}` is to hold {file.path}, which is no file of the repository", "add it")
+    return found[file.path]
+
+
+def _write_once(path: Path, content: bytes, file: FileMount) -> None:
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    with open(new, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+        stream.write(content)
+    if file.uid is not None or file.gid is not None:
+        _give(new, file)
+    new.chmod(READABLE_BY_ALL if file.mode is None else file.mode)
+    new.replace(path)
+
+
+def _give(path: Path, file: FileMount) -> None:
+    try:
+        os.chown(path, -1 if file.uid is None else file.uid, -1 if file.gid is None else file.gid)
+    except PermissionError:
+        raise OperatorError(
+            f"`{file.name}` is to belong to user {file.uid}, and previewd may not give files away",
+            "run previewd as root, or leave `uid` and `gid` out of the Compose file",
+        ) from None

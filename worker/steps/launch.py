@@ -1,19 +1,23 @@
-"""Start the stack: its network and volumes, then each service as soon as what it depends on is as far as it asks.
+"""Start the stack: its networks and volumes, then each service as soon as what it depends on is as far as it asks.
 
 A container whose configuration did not change is kept. One that did is started beside the old one, which goes when
-the new one was proven.
+the new one was proven. While both run, the service's name leads to both, as for two replicas: Docker's DNS answers
+all addresses, in turn. A client that is refused by the one that is not ready yet gets the other, and nothing has to be
+put back when the new one fails. Only where both would write to one volume is the old one stopped first.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 
-from orchestrator.compose.model import Condition, Service
+from orchestrator.compose.model import Condition, Hook, Network, Service, Stack
 from orchestrator.diagnosis import remedy_for
 from orchestrator.errors import LaunchError, OperatorError
-from orchestrator.ports import ContainerStatus
+from orchestrator.ports import Command, ContainerStatus
 from orchestrator.subnets import free_subnets
-from worker.containers import Planned, output_tail, planned
+from worker.containers import Plan, Planned, needs, output_tail, plan
 from worker.deployment import Deployment
 from worker.stack import read_stack
 from worker.together import together
@@ -23,102 +27,219 @@ LONGEST_PAUSE_SECONDS = 1.0
 CHECK_SECONDS = 10.0
 """A health test that takes longer counts as failed and is run again."""
 
-_Reached = Callable[[Planned], Awaitable[bool]]
+HOOK_SECONDS = 60.0
+
+_Reached = Callable[[], Awaitable[bool]]
 
 
 async def run(deployment: Deployment) -> None:
     stack, _ = await read_stack(deployment)
-    await _ensure_network(deployment)
-    for volume in stack.volumes:
-        await deployment.permit()
-        names = deployment.names
-        await deployment.hands.engine.ensure_volume(names.volume(volume), names.volume_labels(volume))
-    launch = _Launch(deployment, frozenset(stack.services))
-    await together(*(launch.start(service) for service in stack.services.values()))
-    await together(*(launch.settled(service) for service in stack.services.values()))
+    containers = await plan(deployment)
+    prefix = _prefix(deployment, containers)
+    await together(
+        *(_ensure_network(deployment, name, network, prefix) for name, network in stack.networks.items()),
+        *(_ensure_volume(deployment, volume) for volume in stack.volumes),
+    )
+    present = await deployment.hands.engine.containers(deployment.names.labels())
+    await _Launch(deployment, stack, containers, present).run()
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a service is. Each event is set once and stays set, also when an optional service failed."""
+
+    created: asyncio.Event = field(default_factory=asyncio.Event)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    healthy: asyncio.Event = field(default_factory=asyncio.Event)
+    completed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def give_up(self) -> None:
+        """Let those go on that only would have liked to have it."""
+        for event in (self.created, self.started, self.healthy, self.completed):
+            event.set()
 
 
 class _Launch:
     """One stack on its way up. Services start side by side, and wait for each other by name."""
 
-    def __init__(self, deployment: Deployment, present: frozenset[str]) -> None:
+    def __init__(
+        self, deployment: Deployment, stack: Stack, containers: Plan, present: Iterable[ContainerStatus]
+    ) -> None:
         self._deployment = deployment
-        self._present = present
         self._engine = deployment.hands.engine
+        self._services = stack.services
+        self._plan = containers
+        self._present = {status.name: status for status in present}
         self._deadline = time.monotonic() + deployment.hands.settings.launch_seconds
-        self._planned: dict[str, Planned] = {}
-        self._started: dict[str, asyncio.Event] = {}
+        self._progress = {name: _Progress() for name in stack.services}
+        self._asked = _asked(stack.services)
+        self._ids: dict[str, str] = {}
 
-    async def start(self, service: Service) -> None:
-        for name, dependency in service.depends_on.items():
-            if name not in self._present:
-                continue  # `required: false`, and its profile is off
-            await self._event(name).wait()
-            await self._reach(name, dependency.condition)
-        container = self._planned[service.name] = await planned(self._deployment, service)
-        if not await self._is_there(container):
-            await self._deployment.permit()
-            await self._engine.create_container(container.name, container.body)
+    async def run(self) -> None:
+        self._require_tests()
+        await together(*(self._bring_up(service) for service in self._services.values()))
+        await together(*(self._require_alive(service) for service in self._services.values()))
+
+    async def _bring_up(self, service: Service) -> None:
+        try:
+            await self._create(service)
+            await self._wait_for_dependencies(service)
+            await self._start(service)
+            await self._reach(service)
+        except LaunchError as error:
+            if not self._is_optional(service.name):
+                raise
+            await self._deployment.journal.say(f"{service.name}: {error.message}; nothing requires it")
+            self._progress[service.name].give_up()
+
+    # The way of one service
+
+    async def _create(self, service: Service) -> None:
+        """Have its containers, not running yet: those whose network or mounts they share are there before."""
+        for name in needs(service) & self._services.keys():
+            await self._progress[name].created.wait()
+        await together(*(self._ensure_container(container) for container in self._plan[service.name]))
+        self._progress[service.name].created.set()
+
+    async def _ensure_container(self, container: Planned) -> None:
+        kept = self._present.get(container.name)
+        if kept is not None and kept.started:
+            self._ids[container.name] = kept.id
+            return
+        await self._deployment.permit()
+        if kept is not None and not container.around.labels.items() <= kept.labels.items():
+            # Left by a run for an older generation that was cut short: the Engine cannot label it anew.
+            await self._engine.remove_container(kept.id)
+        created = await self._engine.create_container(container.name, container.body(self._ids))
+        self._ids[container.name] = created
+        for network, aliases in container.further.items():
+            await self._engine.connect(network, created, aliases, container.around.links)
+
+    async def _wait_for_dependencies(self, service: Service) -> None:
+        conditions = {name: dependency.condition for name, dependency in service.depends_on.items()}
+        for name in self._services.keys() & (conditions.keys() | needs(service)):
+            progress = self._progress[name]
+            match conditions.get(name, Condition.STARTED):
+                case Condition.STARTED:
+                    await progress.started.wait()
+                case Condition.HEALTHY:
+                    await progress.healthy.wait()
+                case Condition.COMPLETED:
+                    await progress.completed.wait()
+
+    async def _start(self, service: Service) -> None:
+        await together(*(self._ensure_started(container) for container in self._plan[service.name]))
+        self._progress[service.name].started.set()
+
+    async def _ensure_started(self, container: Planned) -> None:
         status = await self._status(container)
-        if not status.running and not _is_done(status):
-            await self._deployment.permit()
-            await self._engine.start(container.name)
-            await self._deployment.journal.say(f"{service.name}: started")
-        self._event(service.name).set()
+        if status.running or status.restarting or _is_done(status):
+            await self._deployment.journal.say(f"{container.service.name}: unchanged")
+            return
+        await self._make_way(container, status)
+        await self._deployment.permit()
+        await self._engine.start(container.name)
+        await self._deployment.journal.say(f"{container.service.name}: started")
+        for hook in container.service.post_start:
+            await self._run_hook(container, hook)
 
-    async def _is_there(self, container: Planned) -> bool:
-        """Whether an equal container was made before, by an earlier commit or by a run that was cut short."""
-        existing = await self._engine.container(container.name)
-        return existing is not None and self._deployment.names.labels().items() <= existing.labels.items()
+    async def _run_hook(self, container: Planned, hook: Hook) -> None:
+        command = Command(argv=hook.command, user=hook.user, working_dir=hook.working_dir, environment=hook.environment)
+        await self._deployment.permit()
+        code = await self._engine.run_command(container.name, command, HOOK_SECONDS)
+        if code != 0:
+            ended = f"is not done after {HOOK_SECONDS:g} s" if code is None else f"exited with code {code}"
+            raise await self._failure(container, f"has a `post_start` command ({hook.command[0]} …) that {ended}")
 
-    async def settled(self, service: Service) -> None:
-        """Return when the service is healthy, or runs, or has done its work."""
-        container = self._planned[service.name]
-        await self._reach(service.name, Condition.HEALTHY if container.test else Condition.STARTED)
+    async def _make_way(self, container: Planned, status: ContainerStatus) -> None:
+        """Stop whatever this commit has no use for and writes to the same volume: no database survives two servers."""
+        wanted = {planned.name for containers in self._plan.values() for planned in containers}
+        for old in self._present.values():
+            if old.name not in wanted and old.running and old.volumes & status.volumes:
+                await self._deployment.permit()
+                service = container.service.name
+                await self._deployment.journal.say(f"{service}: {old.name} is stopped, for both write to one volume")
+                await self._engine.stop(old.id, None)
 
-    async def _reach(self, name: str, condition: Condition) -> None:
-        container = self._planned[name]
-        match condition:
-            case Condition.STARTED:
-                status = await self._status(container)
-                if not status.running and not _is_done(status):
-                    raise await self._died(container, status)
-            case Condition.HEALTHY:
-                await self._poll(container, self._is_healthy, "healthy")
-            case Condition.COMPLETED:
-                await self._poll(container, self._has_completed, "done")
+    async def _reach(self, service: Service) -> None:
+        """Return when its containers are as far as anybody asks, and healthy if they can say so."""
+        progress, asked = self._progress[service.name], self._asked.get(service.name, frozenset())
+        containers = self._plan[service.name]
+        tested = [container for container in containers if container.test is not None]
+        if Condition.HEALTHY in asked or Condition.COMPLETED not in asked:
+            await together(*(self._healthy(container) for container in tested))
+        progress.healthy.set()
+        if Condition.COMPLETED in asked:
+            await together(*(self._completed(container) for container in containers))
+        progress.completed.set()
 
-    async def _is_healthy(self, container: Planned) -> bool:
-        if container.test is None:
-            raise LaunchError(
-                f"{container.service.place}: something waits until {container.service.name} is healthy, "
-                "and it has no healthcheck",
-                f"give {container.service.name} a `healthcheck:`, or wait for `service_started` only",
-            )
-        exit_code = await self._engine.run_check(container.name, container.test, CHECK_SECONDS)
-        if exit_code == 0:
+    async def _healthy(self, container: Planned) -> None:
+        verdict = _Verdict(container)
+
+        async def reached() -> bool:
+            if await self._passes(container):
+                return True
+            if verdict.is_unhealthy():
+                raise await self._failure(container, f"is unhealthy: {container.health_times.retries} tests failed")
+            return False
+
+        await self._poll(container, reached, "healthy")
+
+    async def _passes(self, container: Planned) -> bool:
+        seconds = min(CHECK_SECONDS, container.health_times.timeout)
+        if await self._engine.run_check(container.name, container.test or (), seconds) == 0:
             return True
         status = await self._status(container)
-        if not status.running:
+        if not status.running and not status.restarting:
             raise await self._died(container, status)
         return False
 
-    async def _has_completed(self, container: Planned) -> bool:
-        status = await self._status(container)
-        if not status.running and status.exit_code:
-            raise await self._died(container, status)
-        return _is_done(status)
+    async def _completed(self, container: Planned) -> None:
+        async def reached() -> bool:
+            status = await self._status(container)
+            if not status.running and not status.restarting and status.exit_code:
+                raise await self._died(container, status)
+            return _is_done(status)
+
+        await self._poll(container, reached, "done")
+
+    async def _require_alive(self, service: Service) -> None:
+        """What nobody tested must at least not have died meanwhile."""
+        for container in self._plan[service.name]:
+            status = await self._status(container)
+            if not (status.running or status.restarting or _is_done(status) or self._is_optional(service.name)):
+                raise await self._died(container, status)
 
     async def _poll(self, container: Planned, reached: _Reached, what: str) -> None:
-        """Ask with growing pauses: the Engine's own next check may be half a minute away."""
-        pause = FIRST_PAUSE_SECONDS
-        while not await reached(container):
-            if time.monotonic() > self._deadline:
+        """Ask with growing pauses: the Engine's own next check may be half a minute away.
+
+        A pause is as long as asking took, at least: what starts needs the processors more than its tests do.
+        """
+        pause, asked_at = FIRST_PAUSE_SECONDS, time.monotonic()
+        while not await reached():
+            now = time.monotonic()
+            if now > self._deadline:
                 limit = self._deployment.hands.settings.launch_seconds
                 raise await self._failure(container, f"was not {what} after {limit:g} s")
-            await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE_SECONDS, pause * 1.5)
+            await asyncio.sleep(min(LONGEST_PAUSE_SECONDS, max(pause, now - asked_at)))
+            pause, asked_at = pause * 1.5, time.monotonic()
         await self._deployment.journal.say(f"{container.service.name}: {what}")
+
+    # What may be wrong with it
+
+    def _require_tests(self) -> None:
+        for name, conditions in self._asked.items():
+            untested = [container for container in self._plan[name] if container.test is None]
+            if Condition.HEALTHY in conditions and untested:
+                raise LaunchError(
+                    f"{self._services[name].place}: something waits until {name} is healthy, and it has no healthcheck",
+                    f"give {name} a `healthcheck:`, or wait for `service_started` only",
+                )
+
+    def _is_optional(self, name: str) -> bool:
+        """Whether somebody depends on it, and everybody who does can do without (`required: false`)."""
+        found = [service.depends_on[name] for service in self._services.values() if name in service.depends_on]
+        return bool(found) and not any(dependency.required for dependency in found)
 
     async def _status(self, container: Planned) -> ContainerStatus:
         status = await self._engine.container(container.name)
@@ -136,29 +257,73 @@ class _Launch:
         lines = await output_tail(self._deployment, container.name)
         return LaunchError(f"service {container.service.name} {what}", remedy_for(lines), lines)
 
-    def _event(self, name: str) -> asyncio.Event:
-        return self._started.setdefault(name, asyncio.Event())
+
+class _Verdict:
+    """When failing tests mean unhealthy: `retries` in a row, and not before the Engine itself would say so.
+
+    We test more often than it does, so its number alone would be reached too soon. Every test may take its whole
+    timeout there, and comes its interval after the last; those of the start period do not count.
+    """
+
+    def __init__(self, container: Planned) -> None:
+        times = container.health_times
+        seconds = times.start_period + times.retries * (times.interval + times.timeout)
+        self._not_before = time.monotonic() + seconds
+        self._left = times.retries
+
+    def is_unhealthy(self) -> bool:
+        """To be asked after each test that failed; one that passes ends it all."""
+        self._left -= 1
+        return self._left <= 0 and time.monotonic() >= self._not_before
+
+
+def _asked(services: Mapping[str, Service]) -> Mapping[str, frozenset[Condition]]:
+    """By service: what others wait for."""
+    found: dict[str, set[Condition]] = {}
+    for service in services.values():
+        for name, dependency in service.depends_on.items():
+            if name in services:
+                found.setdefault(name, set()).add(dependency.condition)
+    return {name: frozenset(conditions) for name, conditions in found.items()}
 
 
 def _is_done(status: ContainerStatus) -> bool:
-    return status.started and not status.running and status.exit_code == 0
+    return status.started and not status.running and not status.restarting and status.exit_code == 0
 
 
-async def _ensure_network(deployment: Deployment) -> None:
-    """Make the preview's network on a subnet of our own. One that something else uses is never tried again."""
-    store, network, settings = deployment.hands.store, deployment.names.network(), deployment.hands.settings
-    subnet = await store.subnet_of(network)
+async def _ensure_volume(deployment: Deployment, volume: str) -> None:
+    names = deployment.names
+    await deployment.permit()
+    await deployment.hands.engine.ensure_volume(names.volume(volume), names.volume_labels(volume))
+
+
+def _prefix(deployment: Deployment, containers: Plan) -> int:
+    """Of a subnet with room for all containers twice: old and new run side by side. Three addresses are taken."""
+    wanted = 2 * sum(map(len, containers.values())) + 3
+    return min(deployment.hands.settings.subnet_prefix, 32 - (wanted - 1).bit_length())
+
+
+async def _ensure_network(deployment: Deployment, name: str, network: Network, prefix: int) -> None:
+    """Make one network on a subnet of our own. One that something else uses is never tried again."""
+    engine_name = deployment.names.network(name, internal=network.internal)
+    subnet = await deployment.hands.store.subnet_of(engine_name)
     while True:
         if subnet is None:
-            taken = [*await store.taken_subnets(), *await deployment.hands.engine.subnets()]
-            subnet = next(free_subnets(settings.subnet_pool, settings.subnet_prefix, taken), None)
-            if subnet is None:
-                raise OperatorError("every subnet for previews is taken", "enlarge PREVIEWD_SUBNET_POOL")
-            if not await store.take_subnet(deployment.lease, network, subnet):
-                subnet = None
-                continue
+            subnet = await _take_subnet(deployment, engine_name, prefix)
         await deployment.permit()
-        if await deployment.hands.engine.ensure_network(network, subnet, deployment.names.network_labels()):
+        labels = deployment.names.network_labels(name)
+        if await deployment.hands.engine.ensure_network(engine_name, subnet, labels, internal=network.internal):
             return
-        await store.give_up_subnet(deployment.lease, subnet)
+        await deployment.hands.store.give_up_subnet(deployment.lease, subnet)
         subnet = None
+
+
+async def _take_subnet(deployment: Deployment, network: str, prefix: int) -> IPv4Network:
+    store, settings = deployment.hands.store, deployment.hands.settings
+    while True:
+        taken = [*await store.taken_subnets(), *await deployment.hands.engine.subnets()]
+        subnet = next(free_subnets(settings.subnet_pool, prefix, taken), None)
+        if subnet is None:
+            raise OperatorError("every subnet for previews is taken", "enlarge PREVIEWD_SUBNET_POOL")
+        if await store.take_subnet(deployment.lease, network, subnet):
+            return subnet

@@ -13,7 +13,8 @@ import httpx
 from orchestrator.compose.route import Route
 from orchestrator.diagnosis import remedy_for
 from orchestrator.errors import OperatorError, ProbeError
-from worker.containers import Planned, all_planned, output_tail
+from orchestrator.ports import ContainerStatus
+from worker.containers import Plan, Planned, output_tail, plan
 from worker.deployment import Deployment
 from worker.stack import read_stack
 
@@ -41,33 +42,50 @@ class Answer:
 
 async def run(deployment: Deployment) -> None:
     _, route = await read_stack(deployment)
-    containers = await all_planned(deployment)
-    routed = containers[route.service]
+    containers = await plan(deployment)
+    routed = _routed(containers, route)
     token = secrets.token_urlsafe(16)
     await deployment.permit()
     await deployment.hands.store.set_candidate(
-        deployment.lease, deployment.commit, await _upstream(deployment, route, routed), token
+        deployment.lease, deployment.commit, await _upstream(deployment, containers, route, routed), token
     )
     proof = await _prove(deployment, route, routed, token)
     await deployment.permit()
-    names = [container.name for container in containers.values()]
+    names = [container.name for replicas in containers.values() for container in replicas]
     await deployment.hands.store.promote(deployment.lease, names, proof)
 
 
-async def _upstream(deployment: Deployment, route: Route, routed: Planned) -> str:
-    """The container's address on the preview's own network, read from the Engine, and the port that it serves."""
+def _routed(containers: Plan, route: Route) -> Planned:
+    """The container that visitors reach: the first where there are several."""
+    if not containers[route.service]:
+        raise ProbeError(f"service {route.service} is scaled to 0, so nothing answers", "give it one replica")
+    return containers[route.service][0]
+
+
+async def _upstream(deployment: Deployment, containers: Plan, route: Route, routed: Planned) -> str:
+    """The container's address on a network of the preview, read from the Engine, and the port that it serves."""
     port = route.port or next(iter(routed.image.exposed_ports), None)
     if port is None:
         raise ProbeError(
             f"nothing says on which port {route.service} listens",
             "add `expose: [8000]` to the service, or `x-preview: {port: 8000}` to the file",
         )
-    status = await deployment.hands.engine.container(routed.name)
-    address = status.addresses.get(deployment.names.network()) if status else None
+    sharing = routed.service.network_service
+    holder = containers[sharing][0] if sharing else routed
+    status = await deployment.hands.engine.container(holder.name)
+    address = await _address(deployment, status) if status else None
     if not address:
         lines = await output_tail(deployment, routed.name)
         raise ProbeError(f"service {route.service} does not run", remedy_for(lines), lines)
     return f"{address}:{port}"
+
+
+async def _address(deployment: Deployment, status: ContainerStatus) -> str | None:
+    """On a network that also leads outwards, if it is in one: the proxy may be a container itself."""
+    stack, _ = await read_stack(deployment)
+    joined = sorted(stack.networks.items(), key=lambda item: (item[1].internal, item[0]))
+    names = (deployment.names.network(name, internal=network.internal) for name, network in joined)
+    return next((status.addresses[name] for name in names if name in status.addresses), None)
 
 
 async def _prove(deployment: Deployment, route: Route, routed: Planned, token: str) -> str:

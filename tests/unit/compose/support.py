@@ -18,3 +18,36 @@ def service_of(body: str, variables: Mapping[str, str] | None = None, **files: s
     first = "" if "image:" in body or "build:" in body else "    image: x\n"
     text = f"services:\n  a:\n{first}{lines}  b:\n    image: y\nvolumes:\n  data:\nnetworks:\n  other:\n"
     return stack_of(text, variables, **files).services["a"]
+
+
+VALUES = {
+    "attach": "true",
+    "blkio_config": "{weight: 10}",
+    "build": ".",
+    "cgroup": "host",
+    "credential_spec": "{config: c}",
+    "deploy": "{mode: global}",
+    "develop": "{watch: [{path: ., action: rebuild}]}",
+    "gpus": "all",
+    "logging": "{driver: local}",
+    "models": "[m]",
+    "oom_kill_disable": "true",
+    "pre_start": "[{command: x}]",
+    "privileged": "true",
+    "provider": "{type: x}",
+    "storage_opt": "{size: 1g}",
+    "use_api_socket": "true",
+    **dict.fromkeys(("annotations", "labels", "sysctls"), "{a: b}"),
+    **dict.fromkeys(
+        ("cap_add", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "external_links"), "[x]"
+    ),
+    **dict.fromkeys(("group_add", "label_file"), "[x]"),
+    **dict.fromkeys(("cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime"), "5"),
+    **dict.fromkeys(("cpu_shares", "mem_reservation", "mem_swappiness", "memswap_limit", "oom_score_adj"), "5"),
+}
+"""A value of the right form for keys that take no plain string."""
+
+
+def value_of(key: str) -> str:
+    """A value that asks for something, in the form that the language wants."""
+    return VALUES.get(key, "anything")

@@ -96,7 +96,7 @@ def test_the_replaced_service_leaves_the_stack() -> None:
     assert list(stack.services) == ["api", "cache"]
     assert list(stack.services["api"].depends_on) == ["cache"]
     assert stack.volumes == ()
-    assert stack.networks == ("default",)
+    assert list(stack.networks) == ["default"]
     assert stack.warnings == ()
 
 

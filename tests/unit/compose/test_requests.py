@@ -81,6 +81,7 @@ def test_the_whole_request() -> None:
             "StartPeriod": 60_000_000_000,
             "Retries": 3,
         },
+        "ExposedPorts": {"8000/tcp": {}, "9000/tcp": {}},
         "NetworkingConfig": {"EndpointsConfig": {"pv-net": {"Aliases": ["a"]}}},
         "HostConfig": {
             "NetworkMode": "pv-net",
@@ -128,8 +129,8 @@ def test_no_network_means_none() -> None:
 
 
 def test_aliases_are_those_of_compose() -> None:
-    service = service_of("container_name: n\nnetworks: {default: {aliases: [x]}, other: {aliases: [x, y]}}")
-    assert aliases_of(service) == ("a", "n", "x", "y")
+    service = service_of("container_name: nn\nnetworks: {default: {aliases: [x]}, other: {aliases: [x, y]}}")
+    assert aliases_of(service) == ("a", "nn", "x", "y")
 
 
 @pytest.mark.parametrize("text", [FULL, "image: x", "network_mode: none", "healthcheck: {disable: true}"])
@@ -188,7 +189,7 @@ def test_our_own_requests_are_harmless(text: str) -> None:
         ("NetworkingConfig.EndpointsConfig", {"another": {"Aliases": []}}),
         ("Labels", {"com.docker.compose.project": "spoofed"}),
         ("MacAddress", "00:00:00:00:00:00"),
-        ("ExposedPorts", {"80/tcp": {}}),
+        ("ExposedPorts", {"80/tcp": {"HostPort": "80"}}),
         ("Volumes", {"/x": {}}),
         ("Env", "A=b"),
         ("Image", "x\0"),

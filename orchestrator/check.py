@@ -1,0 +1,300 @@
+"""What previewd would do with a checkout: every refusal that can be found, and what becomes of the rest.
+
+Pure: files come in as a mapping, as for the Compose language. `previewd check` calls it, without an Engine, with
+facts of a pull request that does not exist.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from orchestrator.compose.database import URL_VARIABLES, replaced_service
+from orchestrator.compose.inject import Facts, injected
+from orchestrator.compose.interpolate import interpolated
+from orchestrator.compose.load import Node, load, without_resets
+from orchestrator.compose.model import DatabaseMode, Service, Stack
+from orchestrator.compose.paths import Tree
+from orchestrator.compose.policy import Word, verdicts
+from orchestrator.compose.prepare import prepare
+from orchestrator.compose.preview import read_preview
+from orchestrator.compose.project import project
+from orchestrator.compose.read import NAMES, find, read
+from orchestrator.compose.route import Route
+from orchestrator.compose.scalars import mapping
+from orchestrator.compose.service import Findings, Frame, read_service
+from orchestrator.dockerfile import base_images
+from orchestrator.errors import ComposeError, Place
+
+GENERATED = "generated-once-per-preview"
+"""Stands for the value of each secret that previewd makes."""
+_SAID = re.compile(
+    r"(?P<file>\S[^:]*?)(?::(?P<line>\d+))?(?::(?P<column>\d+))?(?: (?P<path>\S+))?: (?P<message>.*)", re.DOTALL
+)
+_MOST_REFUSALS = 50
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_LOGIN = re.compile(r"(?P<before>://[^/?#@\s:]*:)[^/?#\s]*@")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something to tell about one place."""
+
+    place: Place
+    message: str
+    remedy: str = ""
+    word: Word | None = None
+    """What the policy says to the key at the place, where it is the policy that speaks."""
+    quoted: str = ""
+    """The file's own line there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One service that starts, and where its image comes from."""
+
+    service: str
+    image: str | None = None
+    """What is pulled; None where the image is built."""
+    context: str | None = None
+    dockerfile: str | None = None
+    """The path in the repository."""
+    base_images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """A variable that leads to the preview's own database. Passwords are masked in both values."""
+
+    service: str
+    variable: str
+    before: str | None
+    """None where the file does not set it and previewd does."""
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """How the stack gets its Postgres."""
+
+    mode: DatabaseMode
+    replaces: str | None
+    """The service, or bare host name, whose place it takes."""
+    rewrites: tuple[Rewrite, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that `previewd check` tells. Without refusals the stack would start; `route` is then known."""
+
+    path: str
+    url: str
+    refusals: tuple[Finding, ...] = ()
+    changes: tuple[Finding, ...] = ()
+    """What previewd does differently from Compose, on purpose."""
+    warnings: tuple[Finding, ...] = ()
+    """What is missing and may break the application."""
+    containers: tuple[Container, ...] = ()
+    route: Route | None = None
+    database: Database | None = None
+    unset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By service: the variables that nobody sets."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether previewd would start it."""
+        return not self.refusals
+
+
+def check(files: Mapping[str, bytes], path: str | None, facts: Facts) -> Report:
+    """The report on the Compose file at `path`, or on the one that previewd would find."""
+    path = path or find(files)
+    if path is None:
+        looked = Finding(
+            place=Place(file=NAMES[0]),
+            message=f"the repository has no Compose file at its root; looked for {', '.join(NAMES)}",
+            remedy="Add a compose.preview.yaml that says how the application is started.",
+        )
+        return Report(path=NAMES[0], url=facts.url, refusals=(looked,))
+    report, refusals = Report(path=path, url=facts.url), _refused_parts(files, path, facts)
+    try:
+        facts = replace(facts, secrets={**_secrets(files, path), **facts.secrets})
+        before = read(files, path, injected(facts))
+        stack, route = prepare(files, path, facts)
+        refusals.extend(_missing_dockerfiles(files, stack))
+        report = _accepted(report, files, before, (stack, route), facts)
+    except ComposeError as error:
+        refusals.append(_finding(error))
+    unique = {(found.place.file, found.place.line, found.place.column): found for found in reversed(refusals)}
+    return replace(report, refusals=_quoted(files, (unique[key] for key in sorted(unique))))
+
+
+def masked(text: str) -> str:
+    """The text with the password of every URL in it hidden."""
+    return _LOGIN.sub(r"\g<before>•••@", text)
+
+
+def _refused_parts(files: Mapping[str, bytes], path: str, facts: Facts) -> list[Finding]:
+    """Every key and value that is refused by itself: reading ends at the first one."""
+    try:
+        found = project(files, path, injected(facts))
+    except ComposeError:
+        return _refused_keys(_as_written(files, path, facts))
+    active = {name: node for name, node in found.section("services").items() if found.is_active(node)}
+    frame = Frame(
+        tree=Tree(files=files),
+        variables=found.variables,
+        sections={name: found.section(name) for name in ("volumes", "networks", "secrets", "configs")},
+    )
+    values = [finding for name, node in active.items() for finding in _refused_values(name, node, frame)]
+    return [*_refused_keys(_with_services(found.root, active)), *values]
+
+
+def _as_written(files: Mapping[str, bytes], path: str, facts: Facts) -> Node | None:
+    """The main file alone, where what it is merged with cannot be read."""
+    try:
+        return interpolated(without_resets(load(files[path], path)), injected(facts))[0]
+    except (ComposeError, KeyError):
+        return None
+
+
+def _with_services(root: Node, services: Mapping[str, Node]) -> Node:
+    sections = mapping(root)
+    if "services" not in sections:
+        return root
+    return replace(root, value={**sections, "services": replace(sections["services"], value=dict(services))})
+
+
+def _refused_keys(root: Node | None) -> list[Finding]:
+    refused = () if root is None else (verdict for verdict in verdicts(root) if verdict.refused)
+    return [Finding(place=each.place, message=each.message, remedy=each.remedy, word=each.word) for each in refused]
+
+
+def _refused_values(name: str, node: Node, frame: Frame) -> Iterator[Finding]:
+    """What stands in the way of reading a service: each thing is left out once it is told, and reading tried again."""
+    whole = node
+    for _ in range(_MOST_REFUSALS):
+        try:
+            read_service(name, node, frame, Findings())
+        except ComposeError as error:
+            if node is whole or error.place != node.place:  # else it misses what was left out
+                yield _finding(error)
+            left = _without(node, error.place)
+            if left is None or left is node:
+                return
+            node = left
+        except KeyError:
+            return  # what was left out cannot be missing, so reading cannot go on
+        else:
+            return
+
+
+def _without(node: Node, place: Place) -> Node | None:
+    """The tree without what stands at a place, and without the whole item if that is in a list. None for nothing."""
+    if node.place == place:
+        return None
+    if isinstance(node.value, dict):
+        kept = {key: _without(child, place) for key, child in node.value.items()}
+        pairs = {key: child for key, child in kept.items() if child is not None}
+        return node if pairs == node.value else replace(node, value=pairs)
+    if isinstance(node.value, tuple):
+        items = tuple(item for item in node.value if _without(item, place) is item)
+        return node if items == node.value else replace(node, value=items)
+    return node
+
+
+def _secrets(files: Mapping[str, bytes], path: str) -> Mapping[str, str]:
+    """The secrets that previewd would make for the preview."""
+    block = mapping(load(files[path], path)).get("x-preview") if path in files else None
+    declared = () if block is None or block.value is None else read_preview(block).secrets
+    return dict.fromkeys(("JWT_SECRET", *declared), GENERATED)
+
+
+def _accepted(
+    report: Report, files: Mapping[str, bytes], before: Stack, result: tuple[Stack, Route], facts: Facts
+) -> Report:
+    stack, route = result
+    root = project(files, report.path, injected(facts)).root
+    words = {f"{each.place}: {each.message}": each.word for each in verdicts(root)}
+    return replace(
+        report,
+        route=route,
+        changes=_quoted(files, (replace(_said(note), word=words.get(note)) for note in stack.notes)),
+        warnings=_quoted(files, map(_said, stack.warnings)),
+        containers=tuple(_container(files, service) for service in stack.services.values()),
+        database=_database(before, stack, facts),
+        unset={name: tuple(sorted(service.unset)) for name, service in stack.services.items() if service.unset},
+    )
+
+
+def _container(files: Mapping[str, bytes], service: Service) -> Container:
+    build = service.build
+    if build is None:
+        return Container(service=service.name, image=service.image)
+    path = _dockerfile(service)
+    lines = files.get(path, b"") if build.dockerfile_inline is None else build.dockerfile_inline.encode()
+    images = base_images(lines.decode(errors="replace"), dict(build.args))
+    return Container(service=service.name, context=build.context, dockerfile=path, base_images=tuple(images))
+
+
+def _dockerfile(service: Service) -> str:
+    if service.build is None or service.build.dockerfile_inline is not None:
+        return "dockerfile_inline"
+    return posixpath.normpath(posixpath.join(service.build.context, service.build.dockerfile))
+
+
+def _missing_dockerfiles(files: Mapping[str, bytes], stack: Stack) -> Iterator[Finding]:
+    for service in stack.services.values():
+        if service.build is None or service.build.dockerfile_inline is not None or _dockerfile(service) in files:
+            continue
+        remedy = "Add it, or name another as `build.dockerfile`."
+        message = f"there is no {_dockerfile(service)} in the repository"
+        yield Finding(place=service.place, message=message, remedy=remedy)
+
+
+def _database(before: Stack, stack: Stack, facts: Facts) -> Database | None:
+    """None where nothing in the stack has to do with Postgres."""
+    mode, replaced = stack.preview.database.mode, replaced_service(before)
+    if mode is not DatabaseMode.MANAGED:
+        return Database(mode=mode, replaces=None)
+    rewrites = tuple(_rewrites(before, stack, facts))
+    return Database(mode=mode, replaces=replaced, rewrites=rewrites) if replaced or rewrites else None
+
+
+def _rewrites(before: Stack, stack: Stack, facts: Facts) -> Iterator[Rewrite]:
+    """The variables whose value is a URL of the preview's own database."""
+    password = facts.database.password if facts.database else ""
+    for name, service in stack.services.items():
+        written = before.services[name].environment
+        for variable, value in service.environment.items():
+            if password and f":{password}@" in value and (variable in written or variable in URL_VARIABLES):
+                was = written.get(variable)
+                yield Rewrite(
+                    service=name, variable=variable, before=None if was is None else masked(was), after=masked(value)
+                )
+
+
+def _finding(error: ComposeError) -> Finding:
+    return Finding(place=error.place, message=error.what, remedy=error.remedy)
+
+
+def _said(sentence: str) -> Finding:
+    """A note or a warning of the Compose language, which begin with their place."""
+    match = _SAID.fullmatch(sentence)
+    if match is None:
+        return Finding(place=Place(file=""), message=sentence)
+    line, column = int(match["line"] or 0), int(match["column"] or 0)
+    place = Place(file=match["file"], line=line, column=column, path=match["path"] or "")
+    return Finding(place=place, message=match["message"])
+
+
+def _quoted(files: Mapping[str, bytes], findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(replace(found, quoted=_line(files, found.place)) for found in findings)
+
+
+def _line(files: Mapping[str, bytes], place: Place) -> str:
+    """The line at a place, counted as YAML counts lines. Empty where the place names none."""
+    if not place.line or place.file not in files:
+        return ""
+    lines = _LINE_BREAK.split(files[place.file].decode("utf-8-sig", errors="replace"), maxsplit=place.line)
+    return lines[place.line - 1] if place.line <= len(lines) else ""

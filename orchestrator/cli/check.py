@@ -1,0 +1,352 @@
+"""`previewd check`: a checkout on this disk, read as a preview's worker reads a commit, and the report on it.
+
+Nothing outside of the checkout is read, nothing of it is run, and no server is asked.
+"""
+
+import dataclasses
+import io
+import json
+import os
+import posixpath
+import re
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.check import Container, Database, Finding, Report, check
+from orchestrator.cli.outcome import DONE, NOT_WELL
+from orchestrator.compose.canonical import canonical
+from orchestrator.compose.database import DatabaseUrls
+from orchestrator.compose.inject import Facts
+from orchestrator.compose.model import DatabaseMode
+from orchestrator.compose.project import project
+from orchestrator.compose.read import find
+from orchestrator.compose.route import Route
+from orchestrator.dashboard.present import clean
+from orchestrator.errors import AuthorError, ComposeError, Place
+from orchestrator.names import host_name
+
+MAX_FILES = 200_000
+MAX_FILE_BYTES = 4 * 1024 * 1024
+"""A larger file is none that a Compose file may name."""
+TEMPLATE, DOMAIN = "pr-{number}-{repo}.{domain}", "preview.localhost"
+TAB_WIDTH = 4
+_PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
+"""Blanks with which a table fills its lines, before the end of the line's colour."""
+SKIPPED = frozenset({".git", ".hg", ".svn"})
+
+
+class Checkout(Mapping[str, bytes]):
+    """The regular files below a folder, by their path in it. A file is read when it is asked for; links lead nowhere.
+
+    A symbolic link is no file here, as it is none to the worker, which reads commits and no disk.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._paths: dict[str, None] = {}
+        for path in _walk(str(root), ""):
+            if len(self._paths) == MAX_FILES:
+                raise typer.BadParameter(f"{root} holds more than {MAX_FILES} files", param_hint="PATH")
+            self._paths[path] = None
+
+    def __getitem__(self, path: str) -> bytes:
+        if path not in self._paths:
+            raise KeyError(path)
+        try:
+            return _read(self._root / path)
+        except OSError as error:
+            raise ComposeError(Place(file=path), f"it cannot be read: {error.strerror}", "Make it readable.") from None
+        except ValueError as error:
+            raise ComposeError(Place(file=path), str(error), "Keep only text in it that Compose reads.") from None
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+def run(path: Path, *, as_json: bool, file: str | None, given: Iterable[str], config: bool) -> int:
+    """Print the report, or with `config` our reading of the file; the exit code."""
+    root, found = _opened(path, file)
+    files, variables = Checkout(root), _variables(given)
+    if found is not None and found not in files:
+        raise typer.BadParameter(f"{root} has no regular file {found}", param_hint="--file" if file else "PATH")
+    if config:
+        return _print_config(root, files, found, variables)
+    report = check(files, found, _facts(root, variables))
+    if as_json:
+        print(json.dumps({"accepted": report.accepted, **dataclasses.asdict(report)}, indent=2))
+    else:
+        _print(report)
+    return DONE if report.accepted else NOT_WELL
+
+
+def _print_config(root: Path, files: Checkout, path: str | None, variables: Mapping[str, str]) -> int:
+    """Our reading before any policy, and with no variable of ours. AuthorError where Compose itself refuses it."""
+    path = path or find(files)
+    if path is None:
+        raise typer.BadParameter(f"{root} has no Compose file", param_hint="PATH")
+    try:
+        found = canonical(project(files, path, variables), files, str(root), _project_name(root))
+    except ComposeError as error:
+        raise AuthorError(_plain(error.message), _plain(error.remedy)) from None
+    print(json.dumps(found, indent=2))
+    return DONE
+
+
+def _project_name(root: Path) -> str:
+    """As Compose makes it of the folder's name."""
+    return re.sub(r"[^-_a-z0-9]", "", root.name.lower()).lstrip("-_") or "default"
+
+
+def _walk(root: str, folder: str) -> Iterator[str]:
+    """The regular files below `folder`, in the order of their names. A folder that cannot be read is empty."""
+    try:
+        entries = sorted(os.scandir(posixpath.join(root, folder)), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        path = posixpath.join(folder, entry.name)
+        if entry.is_file(follow_symlinks=False):
+            yield path
+        elif entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED:
+            yield from _walk(root, path)
+
+
+def _read(path: Path) -> bytes:
+    """A regular file's content. Raises OSError, and ValueError for one that is too large."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is no regular file")
+        content = opened.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"it is larger than {MAX_FILE_BYTES} bytes")
+    return content
+
+
+def _opened(path: Path, file: str | None) -> tuple[Path, str | None]:
+    """The checkout's root, and the Compose file in it if one is named: PATH may be that file, too."""
+    if path.is_dir():
+        return path.resolve(), None if file is None else posixpath.normpath(file)
+    if not path.exists():
+        raise typer.BadParameter(f"there is no {path}", param_hint="PATH")
+    if file is not None:
+        raise typer.BadParameter(f"{path} is a file already", param_hint="--file")
+    folder = path.parent.resolve()
+    root = next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
+    return root, (folder / path.name).relative_to(root).as_posix()
+
+
+def _variables(given: Iterable[str]) -> Mapping[str, str]:
+    pairs = [pair.partition("=") for pair in given]
+    if wrong := [name for name, sign, _ in pairs if not sign or not name]:
+        raise typer.BadParameter(f"{wrong[0]!r} is not NAME=VALUE", param_hint="--set")
+    return {name: value for name, _, value in pairs}
+
+
+def _facts(root: Path, variables: Mapping[str, str]) -> Facts:
+    """A pull request as it could be: number 1, with a database of its own."""
+    host = host_name(TEMPLATE, DOMAIN, root.name or "repository", 1)
+    return Facts(
+        host=host,
+        url=f"https://{host}",
+        pull=1,
+        repository=f"you/{root.name}",
+        branch="feature",
+        commit="0" * 40,
+        secrets=variables,
+        database=DatabaseUrls(host="previews-postgres", port=5432, user="pr_1", password="hidden", database="pr_1"),  # noqa: S106 - masked, and of no server
+    )
+
+
+# What is printed
+
+
+def _print(report: Report) -> None:
+    console = Console(highlight=False, emoji=False, markup=False)
+    with console.capture() as capture:
+        for part in _parts(report, console.width):
+            console.print(part)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal knows ✔
+    sys.stdout.write(_PADDING.sub(r"\1", capture.get()))
+
+
+def _parts(report: Report, width: int) -> Iterator[RenderableType]:
+    yield _headline(report)
+    for refusal in report.refusals:
+        yield Text()
+        yield _refusal(refusal, width)
+    if report.accepted:
+        yield Text()
+        yield Padding(_summary(report), (0, 0, 0, 2))
+    for title, findings, style in (
+        ("Missing, and maybe needed", report.warnings, "yellow"),
+        ("Not as Compose does it", report.changes, "cyan"),
+    ):
+        if findings:
+            yield Text()
+            yield Text(title, f"bold {style}")
+            yield Padding(_grouped(findings), (0, 0, 0, 2))
+
+
+def _headline(report: Report) -> Text:
+    if report.accepted:
+        return Text.assemble(("✔ ", "bold green"), (_plain(report.path), "bold"), (" gets a preview", "bold green"))
+    count = len(report.refusals)
+    reasons = "1 reason" if count == 1 else f"{count} reasons"
+    return Text.assemble(
+        ("✘ ", "bold red"), (_plain(report.path), "bold"), (" gets no preview", "bold red"), f", for {reasons}"
+    )
+
+
+def _refusal(found: Finding, width: int) -> RenderableType:
+    parts: list[RenderableType] = [_where(found.place)]
+    if found.quoted:
+        parts.append(_quote(found, width))
+    parts.append(Padding(Text(_plain(found.message)), (0, 0, 0, 2)))
+    if found.remedy:
+        parts.append(_row(Text("  →", "green"), Text(_plain(found.remedy), "green")))
+    return Group(*parts)
+
+
+def _where(place: Place) -> Text:
+    position = "".join(f":{part}" for part in (place.line, place.column) if part)
+    return Text.assemble((_plain(place.file), "bold"), (position, "bold"), "  ", (_plain(place.path), "dim"))
+
+
+def _quote(found: Finding, width: int) -> Text:
+    """The line, and a mark below what is meant. Of a line that is too long only the part around the mark is shown."""
+    column = max(found.place.column - 1, 0)
+    before, meant = _shown(found.quoted[:column]), _shown(found.quoted[column:])
+    number = str(found.place.line)
+    room = max(width - len(number) - 5, 20)
+    indentation = len(before) - len(before.lstrip())
+    before = "…" + before[-(room // 2) :] if len(before) - indentation > room // 2 else before[indentation:]
+    meant = meant if len(before) + len(meant) <= room else meant[: room - len(before) - 1] + "…"
+    mark = "▔" * max(len(_value(meant)), 1)
+    return Text.assemble(
+        (f"  {number} │ ", "dim"), before, (meant, "bold"), "\n",
+        (f"  {' ' * len(number)} │ ", "dim"), " " * len(before), (mark, "bold red"), no_wrap=True,
+    )  # fmt: skip
+
+
+def _shown(text: str) -> str:
+    return clean(text.expandtabs(TAB_WIDTH).replace("\n", " "))
+
+
+def _plain(text: str) -> str:
+    """What a file says may hold whatever steers a terminal: none of it comes out."""
+    return clean(text)
+
+
+def _value(meant: str) -> str:
+    """The value that a line goes on with: up to a comment, or to the bracket or comma that ends it in a list."""
+    value = meant.partition(" #")[0].rstrip()
+    if value[:1] in ("'", '"') and (end := value.find(value[0], 1)) > 0:
+        return value[: end + 1]
+    if value[:1] in ("[", "{"):
+        return value
+    ends = [place for mark in (",", "]", "}") if (place := value.find(mark)) > 0]
+    return value[: min(ends)] if ends else value
+
+
+def _summary(report: Report) -> Table:
+    table = _grid()
+    if report.route is not None:
+        table.add_row(_label("address"), Group(Text(report.url, "bold"), _route(report.route)))
+    built = [container for container in report.containers if container.context is not None]
+    pulled = [container for container in report.containers if container.context is None]
+    if built:
+        table.add_row(_label("built"), _columns(_built(container) for container in built))
+    if pulled:
+        rows = ((Text(_plain(each.service)), Text(_plain(each.image or ""))) for each in pulled)
+        table.add_row(_label("pulled"), _columns(rows))
+    if report.database is not None:
+        table.add_row(_label("database"), _database(report.database))
+    if report.unset:
+        rows = ((Text(_plain(name)), Text(_plain(", ".join(names)))) for name, names in report.unset.items())
+        table.add_row(_label("no value", "yellow"), _columns(rows))
+    return table
+
+
+def _route(route: Route) -> Text:
+    port = f"port {route.port}" if route.port else "the port that its image exposes"
+    health = f"GET {_plain(route.health)} answers 2xx"
+    usual = "" if route.health_is_given else " (or the usual names, where that is 404)"
+    return Text.assemble("leads to ", (_plain(route.service), "bold"), f", {port}; ready when {health}{usual}")
+
+
+def _built(container: Container) -> tuple[Text, Text]:
+    images = ", ".join(container.base_images) or "nothing"
+    context = "the repository" if container.context == "." else f"{container.context}/"
+    how = f"{container.dockerfile}, with {context} as its context, from {images}"
+    return Text(_plain(container.service)), Text(_plain(how))
+
+
+def _database(database: Database) -> RenderableType:
+    if database.mode is not DatabaseMode.MANAGED:
+        return Text(f"as the file has it: x-preview says `mode: {database.mode.value}`")
+    instead = f", in place of `{_plain(database.replaces)}`" if database.replaces else ""
+    parts: list[RenderableType] = [Text(f"a Postgres database of the preview's own{instead}")]
+    for rewrite in database.rewrites:
+        parts.append(Text.assemble((f"{_plain(rewrite.service)}  ", "dim"), _plain(rewrite.variable)))
+        if rewrite.before is not None and rewrite.before != rewrite.after:
+            parts.append(_row(Text("  "), Text(_plain(rewrite.before), "red")))
+        parts.append(_row(Text(" →"), Text(_plain(rewrite.after), "green")))
+    return Group(*parts)
+
+
+def _grouped(findings: Iterable[Finding]) -> Group:
+    """Each thing once, with every place where it holds."""
+    places: dict[str, list[Place]] = {}
+    for found in findings:
+        places.setdefault(found.message, []).append(found.place)
+    return Group(*(_group(message, found) for message, found in places.items()))
+
+
+def _group(message: str, places: list[Place]) -> RenderableType:
+    where = ", ".join(dict.fromkeys(_short(place) for place in places))
+    return Group(Text(_plain(message)), Padding(Text(_plain(where), "dim"), (0, 0, 0, 2)))
+
+
+def _short(place: Place) -> str:
+    return f"{place.file}:{place.line}" if place.line else place.file
+
+
+def _label(word: str, style: str = "dim") -> Text:
+    return Text(word, style)
+
+
+def _row(first: Text, second: Text) -> Table:
+    """Two cells side by side: where the second wraps, it stays clear of the first."""
+    table = _grid(gap=1)
+    table.add_row(first, second)
+    return table
+
+
+def _columns(rows: Iterable[tuple[Text, Text]]) -> Table:
+    table = _grid()
+    for first, second in rows:
+        table.add_row(first, second)
+    return table
+
+
+def _grid(gap: int = 2) -> Table:
+    table = Table.grid(padding=(0, gap, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table

@@ -1,0 +1,96 @@
+"""The Compose files of a repository as they are read: each once per set of variables, and not without end.
+
+Pure; `extends`, `include` and `project` share one `Sources` for a whole project.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.compose import dotenv
+from orchestrator.compose.interpolate import Missing, interpolated
+from orchestrator.compose.load import MAX_NODES, Node, load
+from orchestrator.compose.paths import inside
+from orchestrator.errors import ComposeError, Place
+
+MAX_FILES = 100
+"""Files that one project may be put together from, a file that is included twice counted twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What the paths and the variables of a Compose file are looked up in."""
+
+    folder: str
+    """The project directory: a folder of the repository, `.` for its root."""
+    variables: Mapping[str, str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Sources:
+    """The repository, what was read of it, and the limits on reading on."""
+
+    files: Mapping[str, bytes]
+    read: list[str] = field(default_factory=list)
+    missing: Missing = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    _trees: dict[tuple[str, int], tuple[Node, Mapping[str, str]]] = field(default_factory=dict)
+    _nodes: int = 0
+    _entered: int = 0
+
+    def tree(self, path: str, variables: Mapping[str, str], asked: Node | None = None) -> Node:
+        """The root of a Compose file, interpolated. `asked` is the value that names the file."""
+        key = (path, id(variables))
+        if key not in self._trees:
+            if path not in self.files:
+                place = Place(file=path) if asked is None else asked.place
+                raise ComposeError(place, f"{path} is not in the repository", f"Add {path}, or correct the path.")
+            self.read.append(path)
+            _check_files(len(self.read), path, asked)
+            root, missing = interpolated(load(self.files[path], path), variables)
+            for name, place in missing.items():
+                self.missing.setdefault(name, place)
+            # The variables are kept beside the tree, so that their id is not given to other ones.
+            self._trees[key] = (root, variables)
+        return self._trees[key][0]
+
+    def dotenv(self, path: str, variables: Mapping[str, str]) -> Mapping[str, str]:
+        """What the file of variables at `path` sets."""
+        found = dotenv.parse(self.files[path], path, variables)
+        self.warnings.extend(f"{path}: the variable {name} has no value." for name in sorted(found.missing))
+        return found.values
+
+    def spend(self, node: Node) -> None:
+        """Counts a tree that becomes part of the project, before it is copied further."""
+        self._nodes += size_of(node)
+        if self._nodes > MAX_NODES:
+            raise ComposeError(
+                node.place,
+                f"the project has more than {MAX_NODES} values once `extends` and `include` are followed",
+                "Extend fewer services, or include fewer files.",
+            )
+
+    def enter(self, path: str, asked: Node | None) -> None:
+        """Counts a file each time that it becomes part of the project."""
+        self._entered += 1
+        _check_files(self._entered, path, asked)
+
+
+def _check_files(count: int, path: str, asked: Node | None) -> None:
+    if count > MAX_FILES:
+        place = Place(file=path) if asked is None else asked.place
+        raise ComposeError(place, f"the project needs more than {MAX_FILES} files", "Put them together.")
+
+
+def beside(node: Node, written: str, scope: Scope) -> str:
+    """The Compose file or folder that `written` names, inside the repository."""
+    return inside(node, written, scope.folder)
+
+
+def size_of(node: Node) -> int:
+    """How many values a tree holds."""
+    value = node.value
+    if isinstance(value, dict):
+        return 1 + sum(size_of(child) for child in value.values())
+    if isinstance(value, tuple):
+        return 1 + sum(size_of(child) for child in value)
+    return 1
