@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from orchestrator.compose.capped import capped
 from orchestrator.compose.database import URL_VARIABLES, replaced_service
 from orchestrator.compose.inject import Facts, injected
 from orchestrator.compose.interpolate import interpolated
@@ -17,9 +18,10 @@ from orchestrator.compose.model import DatabaseMode, Service, Stack
 from orchestrator.compose.paths import Tree
 from orchestrator.compose.policy import Word, verdicts
 from orchestrator.compose.prepare import prepare
-from orchestrator.compose.preview import read_preview
+from orchestrator.compose.preview import declared_secrets
 from orchestrator.compose.project import project
 from orchestrator.compose.read import NAMES, find, read
+from orchestrator.compose.requests import Limits
 from orchestrator.compose.route import Route
 from orchestrator.compose.scalars import mapping
 from orchestrator.compose.service import Findings, Frame, read_service
@@ -33,6 +35,8 @@ _SAID = re.compile(
 )
 _MOST_REFUSALS = 50
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_SET = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[=:]", re.MULTILINE)
+"""The names that a file of variables sets."""
 _LOGIN = re.compile(r"(?P<before>://[^/?#@\s:]*:)[^/?#\s]*@")
 
 
@@ -106,8 +110,8 @@ class Report:
         return not self.refusals
 
 
-def check(files: Mapping[str, bytes], path: str | None, facts: Facts) -> Report:
-    """The report on the Compose file at `path`, or on the one that previewd would find."""
+def check(files: Mapping[str, bytes], path: str | None, facts: Facts, limits: Limits) -> Report:
+    """The report on the Compose file at `path`, or on the one that previewd would find, under an operator's limits."""
     path = path or find(files)
     if path is None:
         looked = Finding(
@@ -122,11 +126,26 @@ def check(files: Mapping[str, bytes], path: str | None, facts: Facts) -> Report:
         before = read(files, path, injected(facts))
         stack, route = prepare(files, path, facts)
         refusals.extend(_missing_dockerfiles(files, stack))
+        stack = replace(stack, notes=(*stack.notes, *capped(stack, limits)))
         report = _accepted(report, files, before, (stack, route), facts)
     except ComposeError as error:
         refusals.append(_finding(error))
     unique = {(found.place.file, found.place.line, found.place.column): found for found in reversed(refusals)}
     return replace(report, refusals=_quoted(files, (unique[key] for key in sorted(unique))))
+
+
+def without_ignored(report: Report, ignored: Mapping[str, bytes]) -> Report:
+    """The report, and a warning for each file that git ignores, by its path, which a preview would read if it could."""
+    told = [*(found.message for found in (*report.refusals, *report.warnings)), *sum(report.unset.values(), ())]
+    words = frozenset(re.findall(r"\w+", " ".join(told)))
+    warnings = [_ignored(path, content, words) for path, content in ignored.items()]
+    return replace(report, warnings=(*warnings, *report.warnings))
+
+
+def _ignored(path: str, content: bytes, words: frozenset[str]) -> Finding:
+    names = [name for name in dict.fromkeys(_SET.findall(content.decode(errors="replace"))) if name in words]
+    so = f", and {', '.join(names)} {'has' if len(names) == 1 else 'have'} no value" if names else ""
+    return Finding(place=Place(file=path), message=f"`{path}` is ignored by git: a preview will not have it{so}.")
 
 
 def masked(text: str) -> str:
@@ -205,8 +224,7 @@ def _without(node: Node, place: Place) -> Node | None:
 
 def _secrets(files: Mapping[str, bytes], path: str) -> Mapping[str, str]:
     """The secrets that previewd would make for the preview."""
-    block = mapping(load(files[path], path)).get("x-preview") if path in files else None
-    declared = () if block is None or block.value is None else read_preview(block).secrets
+    declared = declared_secrets(files, path) if path in files else ()
     return dict.fromkeys(("JWT_SECRET", *declared), GENERATED)
 
 

@@ -14,7 +14,11 @@ PreviewdError
 └── LeaseLost              not an error: another worker owns this preview now
 """
 
+import re
 from dataclasses import dataclass
+
+_LONG = re.compile(r"(?<=`)[^`]{61,}(?=`)|[^\s`]{61,}")
+"""What a message quotes, or a word of it, that is too long to be shown whole."""
 
 
 class PreviewdError(Exception):
@@ -49,13 +53,18 @@ class Place:
         return f"{self.file}{position}" + (f" {self.path}" if self.path else "")
 
 
+def brief(sentence: str) -> str:
+    """The sentence with whatever it quotes held to sixty characters: the start and the end of it."""
+    return _LONG.sub(lambda found: f"{found[0][:40]}…{found[0][-19:]}", sentence)
+
+
 class ComposeError(AuthorError):
     """The Compose file cannot be read, or asks for something that previewd does not give."""
 
     def __init__(self, place: Place, message: str, remedy: str = "") -> None:
-        super().__init__(f"{place}: {message}", remedy)
         self.place = place
-        self.what = message
+        self.what = brief(message)
+        super().__init__(f"{place}: {self.what}", brief(remedy))
 
 
 class BuildError(AuthorError):

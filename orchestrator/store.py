@@ -6,7 +6,7 @@ clock. A worker that lost its lease gets LeaseLost and has no further effect.
 
 import ipaddress
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -333,9 +333,11 @@ class Store:
                 update(subnets).where(subnets.c.subnet == subnet).values(network=None, repository=None, number=None)
             )
 
-    async def free_subnets(self, lease: Lease) -> None:
+    async def free_subnets(self, lease: Lease, kept: Collection[str] = ()) -> None:
+        """Those of the preview's networks, except for the networks `kept`, may be taken again."""
         async with self._owned(lease) as (connection, _):
-            await connection.execute(delete(subnets).where(_of(subnets, lease.preview)))
+            others = subnets.c.network.not_in(kept)
+            await connection.execute(delete(subnets).where(_of(subnets, lease.preview), others))
 
     # The sweep and the report
 

@@ -18,7 +18,7 @@ from orchestrator.compose.requests import (
     container_body,
     files_of,
 )
-from orchestrator.errors import ComposeError, LaunchError
+from orchestrator.errors import LaunchError
 from orchestrator.names import CONFIG_LABEL, SERVICE_LABEL, Names
 from orchestrator.ports import ContainerStatus, HealthTimes, Image
 from orchestrator.settings import Settings
@@ -26,6 +26,7 @@ from orchestrator.store import Lease
 from worker.binds import HostFiles, binds_folder
 from worker.context import Hands
 from worker.deployment import Deployment
+from worker.hooks import pre_stop_labels, run_pre_stop
 from worker.images import image_reference
 from worker.stack import read_stack
 from worker.together import together
@@ -92,28 +93,54 @@ async def plan(deployment: Deployment) -> Plan:
     return {name: planner.containers(name) for name in stack.services}
 
 
+def limits_of(settings: Settings) -> Limits:
+    """What the operator gives each container."""
+    return Limits(memory_bytes=settings.memory_bytes, cpus=settings.cpus, pids=settings.pids)
+
+
+def subnet_prefix(settings: Settings, stack: Stack) -> int:
+    """Of a subnet with room for all containers twice: old and new run side by side. Three addresses are taken."""
+    wanted = 2 * sum(service.replicas for service in stack.services.values()) + 3
+    return min(settings.subnet_prefix, 32 - (wanted - 1).bit_length())
+
+
+def network_name(deployment: Deployment, stack: Stack, name: str) -> str:
+    """The Engine's name of a network of the stack.
+
+    One with a larger subnet than usual has a name of its own: a stack that outgrows its subnet moves to it, and
+    leaves the old network to the containers that still serve.
+    """
+    usual = deployment.names.network(name, internal=stack.networks[name].internal)
+    prefix = subnet_prefix(deployment.hands.settings, stack)
+    return usual if prefix == deployment.hands.settings.subnet_prefix else f"{usual}-{prefix}"
+
+
 def needs(service: Service) -> frozenset[str]:
     """The services whose containers must exist before its own can be made."""
     shared = () if service.network_service is None else (service.network_service,)
     return frozenset((*shared, *(source.service for source in service.volumes_from)))
 
 
-async def discard_unserving(hands: Hands, lease: Lease) -> None:
+async def discard_unserving(hands: Hands, lease: Lease, *, replaced: bool = False) -> None:
     """Remove the preview's containers that do not serve: old ones after a success, new ones after a failure.
 
     A serving container that had to leave its volume to one of those is started again, and networks that no serving
-    container is in go too. Volumes stay.
+    container is in go too, with their subnets. Volumes stay. Where they are `replaced`, by containers of a commit that
+    may run, their `pre_stop` is run first; otherwise what is untrusted ends at once.
     """
     row = await hands.store.own(lease)
     labels = Names(instance=hands.settings.instance, preview=lease.preview).labels()
     present = await hands.engine.containers(labels)
     serving = [container for container in present if container.name in row.serving_containers]
     unwanted = [container for container in present if container.name not in row.serving_containers]
+    if replaced:
+        await together(*(_run_pre_stop(hands, container) for container in unwanted))
     await together(*(hands.engine.remove_container(container.id) for container in unwanted))
     await together(*(_start_again(hands, container) for container in displaced(serving, unwanted)))
     in_use = {network for container in serving for network in container.networks}
     left = [found for found in await hands.engine.objects(labels) if found.kind == "network"]
     await together(*(hands.engine.remove_network(found.name) for found in left if found.name not in in_use))
+    await hands.store.free_subnets(lease, kept=in_use)
 
 
 def displaced(serving: Sequence[ContainerStatus], others: Sequence[ContainerStatus]) -> list[ContainerStatus]:
@@ -160,12 +187,15 @@ class _Planner:
         return self._planned[name]
 
     def _container(self, service: Service, number: int) -> Planned:
-        _require_whole_volumes(service)
         image, names = self._images[service.name], self._deployment.names
         around = self._surroundings(service)
         bare = container_body(service, image.id, around)
         further = {self._network(name): aliases_of(service, name) for name in sorted(service.networks)[1:]}
-        beside = {"further": further, "after": self._restarted_with(service), "hooks": repr(service.post_start)}
+        beside = {
+            "further": further,
+            "after": self._restarted_with(service),
+            "hooks": repr((service.post_start, service.pre_stop)),
+        }
         digest = config_hash({**bare, **beside})
         around = replace(around, labels=self._labels(service, image, number, digest))
         name = names.container(service.name, digest, number)
@@ -179,7 +209,7 @@ class _Planner:
             network="none" if first is None else self._network(first),
             aliases=() if first is None else aliases_of(service, first),
             binds={m.source: self._host.copy_of(m.source) for m in service.volumes if m.kind is MountKind.BIND},
-            limits=_limits(settings),
+            limits=limits_of(settings),
             volume_name=names.volume,
             shared_network=self._first(service.network_service) if service.network_service else None,
             links=tuple(f"{target.name}:{alias}" for alias, to in service.links.items() for target in self._all(to)),
@@ -190,7 +220,7 @@ class _Planner:
         )
 
     def _network(self, name: str) -> str:
-        return self._deployment.names.network(name, internal=self._stack.networks[name].internal)
+        return network_name(self._deployment, self._stack, name)
 
     def _all(self, name: str) -> tuple[Planned, ...]:
         return self.containers(name) if name in self._stack.services else ()
@@ -221,19 +251,10 @@ class _Planner:
         return {
             **deployment.names.commit_labels(deployment.commit, deployment.gate.generation),
             **deployment.names.compose_labels(service.name, number, compose),
+            **pre_stop_labels(service),
             SERVICE_LABEL: service.name,
             CONFIG_LABEL: digest,
         }
-
-
-def _require_whole_volumes(service: Service) -> None:
-    """Engines before API 1.45 ignore `subpath` and mount all of the volume, without a word."""
-    if any(mount.subpath for mount in service.volumes):
-        raise ComposeError(
-            service.place,
-            "previewd mounts whole volumes only, not the folder that `subpath` names",
-            "use a volume of its own",
-        )
 
 
 async def _image(deployment: Deployment, service: Service) -> Image:
@@ -242,6 +263,11 @@ async def _image(deployment: Deployment, service: Service) -> Image:
     if image is None:
         raise LaunchError(f"{service.place}: the image {reference} of service {service.name} is gone", "push again")
     return image
+
+
+async def _run_pre_stop(hands: Hands, container: ContainerStatus) -> None:
+    if wrong := await run_pre_stop(hands.engine, container):
+        _log.info("pre_stop failed", container=container.name, reason=wrong)
 
 
 async def _start_again(hands: Hands, container: ContainerStatus) -> None:
@@ -253,7 +279,3 @@ async def _start_again(hands: Hands, container: ContainerStatus) -> None:
 def _with_id(source: str, ids: Mapping[str, str]) -> str:
     name, separator, mode = source.partition(":")
     return f"{ids[name]}{separator}{mode}"
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(memory_bytes=settings.memory_bytes, cpus=settings.cpus, pids=settings.pids)

@@ -121,7 +121,7 @@ async def _run(deployment: Deployment) -> None:
     finally:
         await deployment.journal.close()
     await store.close_deployment(lease, "ready")
-    await discard_unserving(deployment.hands, lease)
+    await discard_unserving(deployment.hands, lease, replaced=True)
     await store.settle(lease, deployment.gate.generation)
 
 

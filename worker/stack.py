@@ -4,13 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from orchestrator.compose.database import DatabaseUrls
 from orchestrator.compose.inject import Facts
-from orchestrator.compose.load import load
 from orchestrator.compose.model import Stack
 from orchestrator.compose.prepare import prepare
-from orchestrator.compose.preview import read_preview
+from orchestrator.compose.preview import declared_secrets
 from orchestrator.compose.read import NAMES, find
 from orchestrator.compose.route import Route
-from orchestrator.compose.scalars import mapping
 from orchestrator.errors import AuthorError
 from worker.deployment import JWT_SECRET, Deployment
 
@@ -87,15 +85,9 @@ async def _read(deployment: Deployment, files: RepositoryFiles, path: str) -> tu
         repository=deployment.pull.repository_name,
         branch=deployment.pull.head_branch,
         commit=deployment.commit,
-        secrets=await deployment.secrets([JWT_SECRET, *_declared_secrets(files, path)]),
+        secrets=await deployment.secrets([JWT_SECRET, *declared_secrets(files, path)]),
         database=DatabaseUrls(
             host=access.host, port=access.port, user=access.role, password=access.password, database=access.database
         ),
     )
     return prepare(files, path, facts)
-
-
-def _declared_secrets(files: RepositoryFiles, path: str) -> tuple[str, ...]:
-    """`x-preview.secrets`: read ahead of the rest, which may already use them."""
-    block = mapping(load(files[path], path)).get("x-preview")
-    return read_preview(block).secrets if block is not None and block.value is not None else ()

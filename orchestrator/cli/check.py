@@ -6,10 +6,8 @@ Nothing outside of the checkout is read, nothing of it is run, and no server is 
 import dataclasses
 import io
 import json
-import os
 import posixpath
 import re
-import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,72 +18,45 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.check import Container, Database, Finding, Report, check
+from orchestrator.check import Container, Database, Finding, Report, check, without_ignored
+from orchestrator.cli.checkout import Checkout
+from orchestrator.cli.ignored import ignored
 from orchestrator.cli.outcome import DONE, NOT_WELL
 from orchestrator.compose.canonical import canonical
 from orchestrator.compose.database import DatabaseUrls
 from orchestrator.compose.inject import Facts
 from orchestrator.compose.model import DatabaseMode
 from orchestrator.compose.project import project
-from orchestrator.compose.read import find
+from orchestrator.compose.read import NAMES, find
+from orchestrator.compose.requests import Limits
 from orchestrator.compose.route import Route
 from orchestrator.dashboard.present import clean
 from orchestrator.errors import AuthorError, ComposeError, Place
 from orchestrator.names import host_name
+from orchestrator.settings import Settings
 
-MAX_FILES = 200_000
-MAX_FILE_BYTES = 4 * 1024 * 1024
-"""A larger file is none that a Compose file may name."""
 TEMPLATE, DOMAIN = "pr-{number}-{repo}.{domain}", "preview.localhost"
 TAB_WIDTH = 4
+_SETTINGS = Settings.model_fields
+USUAL_LIMITS = Limits(
+    memory_bytes=_SETTINGS["memory_bytes"].default, cpus=_SETTINGS["cpus"].default, pids=_SETTINGS["pids"].default
+)
+"""Those of an operator who sets none: whose machine it will be is not known here."""
 _PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 """Blanks with which a table fills its lines, before the end of the line's colour."""
-SKIPPED = frozenset({".git", ".hg", ".svn"})
-
-
-class Checkout(Mapping[str, bytes]):
-    """The regular files below a folder, by their path in it. A file is read when it is asked for; links lead nowhere.
-
-    A symbolic link is no file here, as it is none to the worker, which reads commits and no disk.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._paths: dict[str, None] = {}
-        for path in _walk(str(root), ""):
-            if len(self._paths) == MAX_FILES:
-                raise typer.BadParameter(f"{root} holds more than {MAX_FILES} files", param_hint="PATH")
-            self._paths[path] = None
-
-    def __getitem__(self, path: str) -> bytes:
-        if path not in self._paths:
-            raise KeyError(path)
-        try:
-            return _read(self._root / path)
-        except OSError as error:
-            raise ComposeError(Place(file=path), f"it cannot be read: {error.strerror}", "Make it readable.") from None
-        except ValueError as error:
-            raise ComposeError(Place(file=path), str(error), "Keep only text in it that Compose reads.") from None
-
-    def __contains__(self, path: object) -> bool:
-        return path in self._paths
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._paths)
-
-    def __len__(self) -> int:
-        return len(self._paths)
 
 
 def run(path: Path, *, as_json: bool, file: str | None, given: Iterable[str], config: bool) -> int:
     """Print the report, or with `config` our reading of the file; the exit code."""
     root, found = _opened(path, file)
-    files, variables = Checkout(root), _variables(given)
+    # Compose itself, beside which the reading is held, knows no git.
+    files, variables = Checkout(root, frozenset() if config else ignored(root)), _variables(given)
     if found is not None and found not in files:
-        raise typer.BadParameter(f"{root} has no regular file {found}", param_hint="--file" if file else "PATH")
+        what = f"git ignores {found}" if files.missed else f"{root} has no regular file {found}"
+        raise typer.BadParameter(what, param_hint="--file" if file else "PATH")
     if config:
         return _print_config(root, files, found, variables)
-    report = check(files, found, _facts(root, variables))
+    report = without_ignored(check(files, found, _facts(root, variables), USUAL_LIMITS), _missed(files, found))
     if as_json:
         print(json.dumps({"accepted": report.accepted, **dataclasses.asdict(report)}, indent=2))
     else:
@@ -106,35 +77,22 @@ def _print_config(root: Path, files: Checkout, path: str | None, variables: Mapp
     return DONE
 
 
+def _missed(files: Checkout, found: str | None) -> Mapping[str, bytes]:
+    """What would have been read, did git not ignore it. Of a folder, and of what cannot be read, only the name."""
+    if found is None:
+        next((name for name in NAMES if name in files), None)
+    contents: dict[str, bytes] = {}
+    for path in files.missed:
+        try:
+            contents[path] = files.on_disk(path)
+        except ComposeError:
+            contents[path] = b""
+    return contents
+
+
 def _project_name(root: Path) -> str:
     """As Compose makes it of the folder's name."""
     return re.sub(r"[^-_a-z0-9]", "", root.name.lower()).lstrip("-_") or "default"
-
-
-def _walk(root: str, folder: str) -> Iterator[str]:
-    """The regular files below `folder`, in the order of their names. A folder that cannot be read is empty."""
-    try:
-        entries = sorted(os.scandir(posixpath.join(root, folder)), key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        path = posixpath.join(folder, entry.name)
-        if entry.is_file(follow_symlinks=False):
-            yield path
-        elif entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED:
-            yield from _walk(root, path)
-
-
-def _read(path: Path) -> bytes:
-    """A regular file's content. Raises OSError, and ValueError for one that is too large."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is no regular file")
-        content = opened.read(MAX_FILE_BYTES + 1)
-    if len(content) > MAX_FILE_BYTES:
-        raise ValueError(f"it is larger than {MAX_FILE_BYTES} bytes")
-    return content
 
 
 def _opened(path: Path, file: str | None) -> tuple[Path, str | None]:

@@ -158,7 +158,8 @@ def _check_circle(active: Mapping[str, _Keys]) -> None:
         left = {name: needs for name, needs in left.items() if name not in ready}
     if left:
         names = ", ".join(left)
-        raise refuse(_any(active[next(iter(left))]), f"services wait for each other in a circle: {names}")
+        what = f"services wait for each other in a circle: {names}"
+        raise refuse(_any(active[next(iter(left))]), what, "Remove one of these dependencies.")
 
 
 def _needs(keys: _Keys) -> frozenset[str]:

@@ -50,7 +50,8 @@ def parse_raw(data: bytes, file: str) -> Dotenv:
             continue
         key, sign, value = line.partition("=")
         if not sign or not key.strip():
-            raise ComposeError(Place(file=file, line=number), "this line is not NAME=VALUE")
+            place = Place(file=file, line=number)
+            raise ComposeError(place, "this line is not NAME=VALUE", "Write NAME=VALUE, or # before a comment.")
         values[key.strip()] = value
     return Dotenv(values=values, mentioned={}, missing=frozenset())
 

@@ -69,7 +69,7 @@ def load(data: bytes, file: str) -> Node:
     try:
         root = _Composer(text, file).document()
     except yaml.YAMLError as error:
-        raise _syntax_error(error, file) from error
+        raise _syntax_error(error, text, file) from error
     return _with_paths(root, "")
 
 
@@ -84,11 +84,23 @@ def without_resets(node: Node) -> Node:
     return node
 
 
-def _syntax_error(error: yaml.YAMLError, file: str) -> ComposeError:
+def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> ComposeError:
+    if isinstance(error, yaml.reader.ReaderError):
+        return _character_error(text, file)
     mark = getattr(error, "problem_mark", None)
     place = Place(file=file, line=mark.line + 1, column=mark.column + 1) if mark else Place(file=file)
     problem = getattr(error, "problem", None) or str(error)
     return ComposeError(place, f"this is not YAML: {problem}", "Check the indentation and the quotes around it.")
+
+
+def _character_error(text: str, file: str) -> ComposeError:
+    """For what YAML allows nowhere, not even in quotes. The parser counts octets there, and a person lines."""
+    found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    before = text[: found.start()] if found else ""
+    place = Place(file=file, line=before.count("\n") + 1, column=len(before) - before.rfind("\n"))
+    name = "a zero byte" if found is not None and found[0] == "\0" else "a control character"
+    remedy = "Remove it; in double quotes `\\x07` and its like write most of them."
+    return ComposeError(place, f"this is not YAML: {name} stands here", remedy)
 
 
 def _with_paths(node: Node, path: str) -> Node:
@@ -166,7 +178,7 @@ class _Composer:
             return self._sequence(event, depth)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event)
-        raise ComposeError(self._place(event), "this is not YAML: a value is missing here")
+        raise ComposeError(self._place(event), "this is not YAML: a value is missing here", "Write the value.")
 
     def _alias(self, event: yaml.AliasEvent) -> Node:
         node = self._anchors.get(str(event.anchor))

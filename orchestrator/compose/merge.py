@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.compose.load import Node
+from orchestrator.compose.scalars import refuse
 from orchestrator.compose.shapes import (
     OVERRIDE,
     RESET,
+    Anything,
     Leaf,
     Listing,
     Record,
@@ -34,6 +36,8 @@ def merge(base: Node, over: Node, shape: Shape) -> Node:
             return _record(base, over, shape)
         case Table():
             return _mapping(base, over, lambda _: shape.value)
+        case Anything():
+            return _extension(base, over)
         case _:
             return over
 
@@ -83,8 +87,22 @@ def _mapping(base: Node, over: Node, shape_of: Callable[[str], Shape | None]) ->
         below = merged.get(key)
         if child.tag == RESET:
             merged.pop(key, None)
-        elif below is None or shape is None:
+        elif below is None:
             merged[key] = child
         else:
-            merged[key] = merge(below, child, shape)
+            merged[key] = merge(below, child, shape or Anything())
     return replace(base, value=merged)
+
+
+def _extension(base: Node, over: Node) -> Node:
+    """`x-…`, which has no shape: mappings merge, lists add up, and a single value takes the place of neither."""
+    match base.value, over.value:
+        case dict(), dict():
+            return _mapping(base, over, lambda _: Anything())
+        case tuple(), tuple():
+            return replace(base, value=distinct((*base.value, *over.value), _as_written))
+        case (dict(), _) | (tuple(), _):
+            what = f"this is {over.kind}, and {base.kind} at {base.place}"
+            raise refuse(over, what, "Write the same kind in both files, or put !override before the later one.")
+        case _:
+            return over

@@ -163,8 +163,6 @@ class Mount:
     """Of a tmpfs, in bytes."""
     mode: int | None = None
     """Permission bits of a tmpfs."""
-    subpath: str | None = None
-    """The folder of a volume that is mounted, instead of all of it."""
     no_copy: bool = False
     """Whether a new volume stays empty, instead of taking what the image holds at the target."""
 
@@ -202,6 +200,8 @@ class Limit:
     memory: int | None = None
     cpus: float | None = None
     pids: int | None = None
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """Where each of them stands; one that has a place and no value asks for no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

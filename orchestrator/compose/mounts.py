@@ -74,17 +74,8 @@ def _volume(node: Node, target: str, options: Node | None, declared: Mapping[str
         source=name,
         target=target,
         read_only=read_only,
-        subpath=_subpath(said["subpath"]) if "subpath" in said else None,
         no_copy="nocopy" in said and boolean(said["nocopy"]),
     )
-
-
-def _subpath(node: Node) -> str:
-    """A folder inside the volume: the Engine opens it, so it may not lead out."""
-    path = inside(node, text(node), "")
-    if path == ".":
-        raise refuse(node, "this is the volume itself", "Remove `subpath`.")
-    return path
 
 
 def _bind(node: Node, target: str, tree: Tree, *, read_only: bool) -> Mount:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.compose.load import Node
-from orchestrator.compose.scalars import duration, integer, items, nearest, size, text
-from orchestrator.errors import ComposeError, Place
+from orchestrator.compose.scalars import duration, integer, items, mapping, nearest, scalar_text, size, size_text, text
+from orchestrator.compose.ulimits import MAX_ULIMITS
+from orchestrator.errors import ComposeError, Place, brief
 
 MAX_GRACE = 10.0
 """Seconds between the stop signal and the kill, so that a teardown cannot be held up."""
@@ -21,6 +22,8 @@ MIN_INTERVAL = 1.0
 MAX_SHM = 1024**3
 MAX_TMPFS = 1024**3
 MAX_REPLICAS = 10
+PRE_STOP_SECONDS = 10.0
+"""For all `pre_stop` commands of a container together."""
 _REMOVE = "Remove it, or keep it in a Compose file that previews do not use."
 
 
@@ -51,7 +54,7 @@ class Rule:
     quiet: bool = False
     """Nearly every file has the key: a note would only be noise."""
     capped: Callable[[Node], str] | None = None
-    """What a value beyond the limit is taken as; empty for one within it."""
+    """What a value beyond the limit is taken as, and what it asks for; empty for one within it."""
     below: str = ""
     """The table for the mapping that stands here, or for each mapping of a list."""
     named: bool = False
@@ -84,12 +87,18 @@ def _each(table: str) -> Rule:
     return Rule(word=Word.OK, below=table, named=True)
 
 
-def _at_most(most: float, shown: str, read: Callable[[Node], float]) -> Callable[[Node], str]:
-    return lambda node: shown if read(node) > most else ""
+def _at_most(
+    most: float, shown: str, read: Callable[[Node], float], asked: Callable[[Node], str] = scalar_text
+) -> Callable[[Node], str]:
+    return lambda node: f"{shown}, not {asked(node)}" if read(node) > most else ""
 
 
 def _at_least(least: float, shown: str) -> Callable[[Node], str]:
-    return lambda node: shown if 0 < duration(node) < least else ""
+    return lambda node: f"{shown}, not {scalar_text(node)}" if 0 < duration(node) < least else ""
+
+
+def _size_asked(node: Node) -> str:
+    return size_text(size(node))
 
 
 def _whole(node: Node) -> float:
@@ -104,6 +113,19 @@ def _tmpfs_size(node: Node) -> float:
     return max((size(Node(value=amount, place=node.place)) for amount in wanted), default=0)
 
 
+def _ulimits(node: Node) -> str:
+    """Every limit of the mapping that is above its most."""
+    lowered = []
+    for name, child in mapping(node).items():
+        said = mapping(child)
+        asked = max((integer(said[key], -1, 2**62) for key in ("single", "hard", "soft") if key in said), default=0)
+        unlimited = any(integer(each, -1, 2**62) == -1 for key, each in said.items() if not key.startswith("x-"))
+        most = MAX_ULIMITS.get(name)
+        if most is not None and (unlimited or asked > most):
+            lowered.append(f"{name} {most}, not {'without a limit' if unlimited else asked}")
+    return "; ".join(lowered)
+
+
 _OK = Rule(word=Word.OK)
 _CAP = Rule(word=Word.CAP)
 _DEVICE = _deny("it gives the container a device of the host")
@@ -116,10 +138,22 @@ _SWARM = _strip("a preview is no swarm")
 _HOST_NETWORK = _deny("it reaches into the host's network")
 _ADDRESS = _strip("the Engine gives every address")
 _OUTSIDE_SECRET = _deny("it takes a value from outside the repository", "Use `file:`, `environment:` or `content:`.")
+_SUBPATH = _deny(
+    "an Engine before API 1.45 mounts all of the volume instead, without a word",
+    "Give that folder a volume of its own.",
+)
 _GRACE = _cap("so that nothing holds up a teardown", _at_most(MAX_GRACE, "10s", duration))
-_SHM = _cap("it counts against the machine's memory", _at_most(MAX_SHM, "1g", size))
+_SHM = _cap("it counts against the machine's memory", _at_most(MAX_SHM, "1g", size, _size_asked))
 _TMPFS = "it counts against the machine's memory"
 _REPLICAS = _cap("each one counts against the machine's memory", _at_most(MAX_REPLICAS, str(MAX_REPLICAS), _whole))
+_PRE_STOP = _cap(
+    "a teardown ends everything at once",
+    lambda node: (
+        f"what runs for {PRE_STOP_SECONDS:g} s at most when a push replaces the container" if node.value else ""
+    ),
+    below="hook",
+)
+_ULIMITS = _cap("it counts against the machine's own limits", _ulimits, below="ulimit", named=True)
 _INTERVAL = _cap("a shorter one only burns CPU", _at_least(MIN_INTERVAL, "1s"))
 
 _TOP: Mapping[str, Rule] = {
@@ -211,7 +245,7 @@ _SERVICE: Mapping[str, Rule] = {
     ),
     "post_start": _within("hook"),
     "pre_start": _within("pre_start"),
-    "pre_stop": _within("hook"),
+    "pre_stop": _PRE_STOP,
     "privileged": _deny("it gives the container the whole host"),
     "profiles": _OK,
     "provider": _deny("it runs a program on the host"),
@@ -229,9 +263,9 @@ _SERVICE: Mapping[str, Rule] = {
     "stop_signal": _OK,
     "storage_opt": _RESOURCES,
     "sysctls": _KERNEL,
-    "tmpfs": _cap(_TMPFS, _at_most(MAX_TMPFS, "size=1g", _tmpfs_size)),
+    "tmpfs": _cap(_TMPFS, _at_most(MAX_TMPFS, "size=1g", _tmpfs_size, lambda node: size_text(int(_tmpfs_size(node))))),
     "tty": _OK,
-    "ulimits": _cap(below="ulimit", named=True),
+    "ulimits": _ULIMITS,
     "umask": _deny("the Engine cannot be asked for it", "Call `umask` in the command."),
     "use_api_socket": _deny("it hands the Engine, and with it the host, to the container"),
     "user": _OK,
@@ -284,7 +318,7 @@ _BUILD: Mapping[str, Rule] = {
     "ssh": _deny("it hands keys of the machine to the build"),
     "tags": _deny("it could rename any image on the machine", "Remove it; previewd names the image."),
     "target": _OK,
-    "ulimits": _cap(below="ulimit", named=True),
+    "ulimits": _ULIMITS,
 }
 
 _DEPLOY: Mapping[str, Rule] = {
@@ -397,8 +431,8 @@ TABLES: Mapping[str, Mapping[str, Rule]] = {
     "pre_start": _PRE_START,
     "mount": _MOUNT,
     "mount.bind": _MOUNT_BIND,
-    "mount.tmpfs": {"mode": _OK, "size": _cap(_TMPFS, _at_most(MAX_TMPFS, "1g", size))},
-    "mount.volume": {"labels": _METADATA, "nocopy": _OK, "subpath": _OK},
+    "mount.tmpfs": {"mode": _OK, "size": _cap(_TMPFS, _at_most(MAX_TMPFS, "1g", size, _size_asked))},
+    "mount.volume": {"labels": _METADATA, "nocopy": _OK, "subpath": _SUBPATH},
     "port": dict.fromkeys(("app_protocol", "host_ip", "mode", "name", "protocol", "published", "target"), _OK),
     "ulimit": {"hard": _CAP, "single": _CAP, "soft": _CAP},
     "network": _NETWORK,
@@ -410,6 +444,10 @@ TABLES: Mapping[str, Mapping[str, Rule]] = {
 
 SERVICE, BUILD, TOP, NETWORK, VOLUME = _SERVICE, _BUILD, _TOP, _NETWORK, _VOLUME
 
+_INSTEAD = (
+    "Make it a service of its own that ends, and let this one name it in `depends_on` "
+    "with `condition: service_completed_successfully`."
+)
 NOT_YET: Mapping[str, frozenset[str]] = {"service": frozenset({"pre_start"})}
 """Keys that the policy allows and that previewd does not read yet: refused by name, never ignored."""
 
@@ -460,7 +498,7 @@ def verdicts(node: Node, name: str = "top") -> Iterator[Verdict]:
         rule = TABLES[name].get(key)
         if rule is None:
             remedy = nearest(key, TABLES[name]) or "Remove it, or begin it with x-."
-            yield _refusal(child, key, f"unknown key `{key}`", remedy)
+            yield _refusal(child, key, brief(f"unknown key `{key}`"), remedy)
         else:
             yield from _verdict(name, key, child, rule)
             yield from _below(child, rule)
@@ -484,7 +522,7 @@ def _verdict(name: str, key: str, child: Node, rule: Rule) -> Iterator[Verdict]:
     if rule.word is Word.DENY and not _is_off(child, rule):
         yield _refusal(child, key, f"`{key}` is not allowed in a preview: {rule.why}", rule.remedy)
     elif key in NOT_YET.get(name, frozenset()):
-        yield _refusal(child, key, f"previewd does not read `{key}` yet", _REMOVE)
+        yield _refusal(child, key, f"previewd does not run `{key}` yet", _INSTEAD)
     elif rule.word in (Word.STRIP, Word.OWN) and not rule.quiet and not _is_off(child, rule):
         yield Verdict(place=child.place, key=key, word=rule.word, message=f"`{key}` is not used: {rule.why}.")
     elif rule.capped is not None and (taken := _capped(child, rule.capped)):

@@ -18,6 +18,7 @@ from orchestrator.compose.model import (
     Template,
 )
 from orchestrator.compose.paths import inside
+from orchestrator.compose.project import extension
 from orchestrator.compose.scalars import check_keys, choice, duration, integer, items, mapping, refuse, text
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -28,6 +29,13 @@ _HEALTH = re.compile(r"/(?!/)[!-~]*")
 def read_preview(node: Node) -> PreviewBlock:
     """The block, with every value checked. What it does not say stays None and is found out later."""
     return PreviewBlock(**_fields(node, _PREVIEW))
+
+
+def declared_secrets(files: Mapping[str, bytes], path: str) -> tuple[str, ...]:
+    """`x-preview.secrets` of the project at `path`: read ahead of the rest, which may already use them."""
+    block = extension(files, path, "x-preview")
+    listed = None if block is None or block.value is None else mapping(block).get("secrets")
+    return () if listed is None or listed.value is None else _secrets(listed)
 
 
 def _fields(node: Node, readers: Mapping[str, Callable[[Node], object]]) -> dict[str, Any]:
@@ -54,6 +62,10 @@ def _encode(node: Node) -> Mapping[str, Encoding]:
     return {_variable(child, name): choice(child, Encoding) for name, child in found.items()}
 
 
+def _secrets(node: Node) -> tuple[str, ...]:
+    return tuple(_variable(item, text(item)) for item in items(node, "- SESSION_SECRET"))
+
+
 def _positive(node: Node) -> float:
     seconds = duration(node)
     if seconds <= 0:
@@ -75,7 +87,7 @@ _PREVIEW: Mapping[str, Callable[[Node], object]] = {
     "health": _health,
     "database": lambda node: DatabaseBlock(**_fields(node, _DATABASE)),
     "encode": _encode,
-    "secrets": lambda node: tuple(_variable(item, text(item)) for item in items(node, "- SESSION_SECRET")),
+    "secrets": _secrets,
     "ttl": _positive,
     "sleep": _positive,
 }

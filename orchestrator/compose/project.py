@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from orchestrator.compose.include import layered
 from orchestrator.compose.interpolate import Missing
 from orchestrator.compose.language import FILE
-from orchestrator.compose.load import Node, without_resets
+from orchestrator.compose.load import Node, load, without_resets
+from orchestrator.compose.merge import merge
 from orchestrator.compose.scalars import mapping, refuse, text
 from orchestrator.compose.shapes import complete, made
 from orchestrator.compose.sources import Scope, Sources
@@ -86,6 +87,20 @@ def project(
         files=tuple(dict.fromkeys(sources.read)),
         warnings=(*sources.warnings, *_missing(sources.missing)),
     )
+
+
+def extension(files: Mapping[str, bytes], path: str, key: str) -> Node | None:
+    """A top-level `x-…` key of the project at `path` as it is written, merged as in the project itself.
+
+    For what must be known before variables have values. An included file's own `x-…` keys are no part of a project.
+    """
+    merged: Node | None = None
+    for each in (path, *_overrides(files, path)):
+        root = load(files[each], each)
+        if key in mapping(root):
+            alone = replace(root, value={key: mapping(root)[key]})
+            merged = alone if merged is None else merge(merged, alone, FILE)
+    return None if merged is None else mapping(without_resets(merged)).get(key)
 
 
 def _missing(names: Missing) -> Iterator[str]:

@@ -146,12 +146,34 @@ def _check_references(services: Mapping[str, Service], found: Project) -> None:
             if name in services or (name in declared and not dependency.required):
                 continue
             raise _missing_dependency(service, name, declared)
+        if "build" in mapping(declared[service.name]):
+            _check_contexts(mapping(declared[service.name])["build"], services, declared)
     if circle := cycle(services):
         raise ComposeError(
             services[circle[0]].place,
             f"services wait for each other in a circle: {' -> '.join(circle)}",
             "Remove one of these dependencies.",
         )
+
+
+def _check_contexts(build: Node, services: Mapping[str, Service], declared: Mapping[str, Node]) -> None:
+    """What a build takes out of another service's image needs that service to be built for this preview, too."""
+    contexts = mapping(build).get("additional_contexts")
+    for node in mapping(contexts).values() if contexts is not None else ():
+        written = text(node)
+        name = written.removeprefix("service:")
+        if name == written or (name in services and services[name].build is not None):
+            continue
+        if name in services:
+            remedy = "Give it `build`, or take its files with `COPY --from=IMAGE` in the Dockerfile."
+            raise refuse(node, f"the service `{name}` is not built here", remedy)
+        if name in declared:
+            raise refuse(
+                node,
+                f"`{name}` has a profile that is not active, so it is not built",
+                "Add its profile to COMPOSE_PROFILES in .env, or leave `profiles` out of it.",
+            )
+        raise refuse(node, f"there is no service `{name}`", nearest(name, declared) or "Name a service with `build`.")
 
 
 def _missing_dependency(service: Service, name: str, declared: Mapping[str, Node]) -> ComposeError:

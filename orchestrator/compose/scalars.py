@@ -31,14 +31,16 @@ _SECONDS: Mapping[str, float] = {
     "w": 604_800.0,
 }
 _NANOSECONDS = 10**9
+_ENDLESS = 2**31
+"""No author means a number as large as this: a limit there is not worth a word."""
 _SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])i?)?b?", re.IGNORECASE)
 _POWERS = ("", "k", "m", "g", "t", "p")
 _PLAIN_POWERS = (-4, 6)
 """The powers of ten for which Go prints a float without an exponent."""
 
 
-def refuse(node: Node, message: str, remedy: str = "") -> ComposeError:
-    """The error for what stands at `node`."""
+def refuse(node: Node, message: str, remedy: str) -> ComposeError:
+    """The error for what stands at `node`: what is wrong with it, and what to write instead."""
     return ComposeError(node.place, message, remedy)
 
 
@@ -73,7 +75,8 @@ def scalar_text(node: Node) -> str:
         case str() | int():
             return str(node.value)
         case _:
-            raise refuse(node, f"this must be a string, a number or a boolean, and is {node.kind}")
+            what = f"this must be a string, a number or a boolean, and is {node.kind}"
+            raise refuse(node, what, "Write one value, in quotes if it is more than a word or a number.")
 
 
 def boolean(node: Node) -> bool:
@@ -96,8 +99,16 @@ def integer(node: Node, low: int, high: int) -> int:
     if isinstance(found, float) and found.is_integer():
         found = int(found)
     if isinstance(found, bool) or not isinstance(found, int) or not low <= found <= high:
-        raise refuse(node, f"this must be a whole number from {low} to {high}, and is {_shown(node)}")
+        wanted = f"a whole number{_limits(low, high)}"
+        raise refuse(node, f"this must be {wanted}, and is {_shown(node)}", f"Write {wanted}, in digits only.")
     return found
+
+
+def _limits(low: int, high: int) -> str:
+    """The range in words; an end that only a machine knows is none."""
+    if high < _ENDLESS:
+        return f" from {low} to {high}"
+    return f" of {low} or more" if low > -_ENDLESS else ""
 
 
 def whole(node: Node) -> int:
@@ -109,7 +120,7 @@ def number(node: Node) -> float:
     """A number that is not negative, or a string of one."""
     found = signed(node)
     if found < 0:
-        raise refuse(node, f"this must be a number, and is {_shown(node)}", "Write a number such as 0.5.")
+        raise refuse(node, f"this must be 0 or more, and is {_shown(node)}", "Write a number such as 0.5.")
     return found
 
 
@@ -163,6 +174,12 @@ def size(node: Node) -> int:
     if found is None:
         raise refuse(node, f"{_shown(node)} is not a size", "Write a number of bytes, or one with k, m or g.")
     return int(float(found[1]) * 1024 ** _POWERS.index((found[2] or "").lower()))
+
+
+def size_text(octets: int) -> str:
+    """A size the way that it is written, in the largest unit that leaves it whole: `1g`, `1536m`, `1000`."""
+    power = next(power for power in (3, 2, 1, 0) if octets % 1024**power == 0)
+    return f"{octets // 1024**power}{_POWERS[power]}"
 
 
 def one_of(*words: str) -> Callable[[Node], str]:

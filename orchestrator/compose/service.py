@@ -201,7 +201,7 @@ def _limit(found: Mapping[str, Node]) -> Limit:
     said = {**_deploy_limits(found.get("deploy")), **{key: found[name] for key, name in _OWN_LIMITS if name in found}}
     readers: Mapping[str, Callable[[Node], object]] = {"cpus": number, "memory": size, "pids": _pids}
     values: dict[str, Any] = {key: readers[key](child) for key, child in said.items() if child.value != NO_LIMIT}
-    return Limit(**values)
+    return Limit(places={key: child.place for key, child in said.items()}, **values)
 
 
 def _deploy_limits(node: Node | None) -> dict[str, Node]:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.check import Report, check
-from orchestrator.cli.check import MAX_FILE_BYTES, Checkout
+from orchestrator.cli.check import USUAL_LIMITS
+from orchestrator.cli.checkout import MAX_FILE_BYTES, Checkout
+from orchestrator.cli.ignored import ignored
 from orchestrator.errors import ComposeError
 from tests.hostile.cases import CANARY
 from tests.hostile.test_corpus import FACTS, SECONDS
@@ -65,7 +68,7 @@ SPECIAL: tuple[Special, ...] = (_link, _chain, _device, _process, _circle, _fifo
 
 def _report(root: Path) -> Report:
     started = time.monotonic()
-    report = check(Checkout(root), None, FACTS)
+    report = check(Checkout(root), None, FACTS, USUAL_LIMITS)
     assert time.monotonic() - started < SECONDS
     assert CANARY not in str(report)
     return report
@@ -129,3 +132,32 @@ def test_no_more_is_read_than_a_compose_file_may_name(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"x" * (MAX_FILE_BYTES + 1))
     with pytest.raises(ComposeError, match="larger than"):
         Checkout(tmp_path)["x"]
+
+
+def test_git_runs_nothing_that_a_checkout_names(tmp_path: Path) -> None:
+    """Its configuration may name programs: one that watches the files, hooks, a way to fetch what is missing."""
+    root, witness = tmp_path / "checkout", tmp_path / "witness"
+    root.mkdir()
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {witness}\n")
+    program.chmod(0o755)
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    (root / ".env").write_text("A=1\n")
+    (root / ".gitignore").write_text(".env\n")
+    subprocess.run(["git", "-C", str(root), "add", ".gitignore"], check=True)
+    hook = root / ".git" / "hooks" / "post-index-change"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(program.read_text())
+    hook.chmod(0o755)
+    with (root / ".git" / "config").open("a") as config:
+        config.write(f"[core]\n\tfsmonitor = {program}\n\tpager = {program}\n\tsshCommand = {program}\n")
+        config.write(f'[remote "origin"]\n\turl = ext::{program}\n\tuploadpack = {program}\n\tpromisor = true\n')
+    assert ignored(root) == {".env"}
+    assert not witness.exists()
+    subprocess.run(["git", "-C", str(root), "status"], check=False, capture_output=True)
+    assert witness.exists(), "this git would have run it"
+
+
+def test_a_bare_repository_in_a_checkout_is_none(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path)], check=True)
+    assert ignored(tmp_path) == frozenset()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator.check import check
-from orchestrator.cli.check import Checkout
+from orchestrator.cli.check import USUAL_LIMITS
+from orchestrator.cli.checkout import Checkout
 from orchestrator.compose.database import DatabaseUrls
 from orchestrator.compose.inject import Facts
 from orchestrator.compose.load import MAX_BYTES
@@ -73,7 +74,7 @@ def test_no_path_leads_out_of_the_repository(outside: Path) -> None:
         for path, content in case.files.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(content)
-        report = check(Checkout(root), None, FACTS)
+        report = check(Checkout(root), None, FACTS, USUAL_LIMITS)
         assert not report.accepted, case.name
         assert CANARY not in str(report), case.name
         assert all(found.place.line for found in report.refusals), (case.name, report.refusals)

@@ -51,6 +51,21 @@ async def preview(started: Launcher) -> AsyncIterator[LaunchedPreview]:
         await opened.down()
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def small(module_database_url: str) -> AsyncIterator[LaunchedPreview]:
+    """A preview whose subnets have room for two containers, and for those that follow them."""
+    database = connect(asyncpg_url(SecretStr(module_database_url)))
+    try:
+        async with launcher(database, subnet_prefix=29) as made:
+            opened = await made.open()
+            try:
+                yield opened
+            finally:
+                await opened.down()
+    finally:
+        await database.dispose()
+
+
 def stack(top: str = "", /, **services: str) -> str:
     """Services by the keys that each has beside its image; every one can be stopped at once."""
     written = ""
@@ -301,6 +316,39 @@ async def test_commands_after_the_start(preview: LaunchedPreview) -> None:
     assert run_inside(containers(preview)["web"], "cat", "/hooked") == "ada\n"
     with pytest.raises(LaunchError, match=r"web has a `post_start` command .* that exited with code 4"):
         await preview.up(stack(web="post_start: [{command: [sh, -c, 'exit 4']}]"))
+
+
+async def test_commands_before_a_newer_container_takes_the_place(preview: LaunchedPreview) -> None:
+    def hooked(word: str) -> str:
+        return f"volumes: ['data:/data']\npre_stop: [{{command: [sh, -c, 'echo {word} >> /data/log'], user: root}}]"
+
+    def log() -> str:
+        return run_inside(containers(preview)["reader"], "cat", "/data/log")
+
+    reader = "volumes: ['data:/data:ro']"
+    await preview.serve(await preview.up(stack(DATA, web=hooked("first"), reader=reader), FIRST))
+    await preview.serve(await preview.up(stack(DATA, web=hooked("second"), reader=reader), SECOND))
+    assert log() == "first\n", "the older one left the volume to the newer one"
+    await preview.serve(await preview.up(stack(DATA, web="", reader=reader), FIRST))
+    assert log() == "first\nsecond\n", "the older one was removed"
+    await preview.up(stack(DATA, web=hooked("never"), reader=reader), SECOND)
+    await preview.fail()
+    assert log() == "first\nsecond\n", "what failed ends at once"
+
+
+async def test_a_stack_that_outgrows_its_subnet_moves_to_a_larger_one(small: LaunchedPreview) -> None:
+    store, usual, extra = small.launcher.hands.store, small.names.network(), small.names.network("extra")
+    first = stack("networks: {extra: }\n", web="networks: [default, extra]")
+    await small.serve(await small.up(first, FIRST))
+    assert await store.subnet_of(extra) is not None
+    await small.serve(await small.up(stack(web="scale: 3"), SECOND))
+    assert len(all_containers(small)) == 3
+    larger = await store.subnet_of(f"{usual}-28")
+    assert larger is not None
+    assert larger.prefixlen == 28
+    assert [await store.subnet_of(left) for left in (usual, extra)] == [None, None]
+    with engine() as api:
+        assert [network["Name"] for network in api.networks(names=[usual])] == [f"{usual}-28"]
 
 
 async def test_what_is_restarted_is_not_dead(preview: LaunchedPreview) -> None:

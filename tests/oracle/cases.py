@@ -846,6 +846,22 @@ _WHOLE: Mapping[str, Mapping[str, str]] = {
     "anchors": {
         "compose.yaml": "x-a: &a {image: x, labels: [a=b]}\nservices:\n  a: *a\n  b: {<<: *a, image: y}\n  c: {<<: [{tty: true}, *a]}"
     },
+    "extensions merged": {
+        "compose.yaml": "services: {a: {image: x}}\nx-p: {port: 1, secrets: [A], deep: {a: 1, b: 2}, gone: 1, kept: 2}",
+        "compose.override.yaml": "x-p: {secrets: [A, B], deep: {b: 3}, gone: !reset null, kept: }\nx-new: 1",
+    },
+    "extensions included": {
+        "compose.yaml": "include: [inc.yaml]\nservices: {a: {image: x}}\nx-p: {port: 1}",
+        "inc.yaml": "services: {b: {image: x}}\nx-p: {other: 2}\nx-q: 1",
+    },
+    "extension overridden": {
+        "compose.yaml": "services: {a: {image: x}}\nx-p: {a: [1], b: {c: 1}}\nx-q: 1",
+        "compose.override.yaml": "x-p: {a: !override [2], b: !override x}\nx-q: {a: 1}",
+    },
+    "extension of another kind": {
+        "compose.yaml": "services: {a: {image: x}}\nx-p: {a: [1]}",
+        "compose.override.yaml": "x-p: {a: 1}",
+    },
     "merge of lists": {"compose.yaml": "x-e: &e {A: 1, B: 2}\nservices: {a: {image: x, environment: {<<: *e, B: 3}}}"},
     "double key": {"compose.yaml": "services: {a: {image: x, image: y}}"},
     "dotenv": {

@@ -174,7 +174,7 @@ class LaunchedPreview:
         names = [container.name for replicas in (await plan(deployment)).values() for container in replicas]
         await store.set_candidate(self.lease, deployment.commit, "192.0.2.1:80", "token")
         await store.promote(self.lease, names, "tested")
-        await discard_unserving(self.launcher.hands, self.lease)
+        await discard_unserving(self.launcher.hands, self.lease, replaced=True)
 
     async def fail(self) -> None:
         """What follows a failure: the old containers go on serving."""

@@ -12,6 +12,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from orchestrator.compose.capped import capped
 from orchestrator.compose.model import FileMount, MountKind, Stack
 from orchestrator.compose.requests import files_of
 from orchestrator.data_dir import write_private
@@ -27,23 +28,19 @@ from worker.binds import (
     secrets_folder,
     tree_digest,
 )
+from worker.containers import limits_of
 from worker.deployment import Deployment
 from worker.stack import read_stack
 
 
 async def run(deployment: Deployment) -> None:
     stack, _ = await read_stack(deployment)
-    lines = (*stack.warnings, *stack.notes, *_unheard(stack))
+    lines = (*stack.warnings, *stack.notes, *capped(stack, limits_of(deployment.hands.settings)))
     for line in lines:
         await deployment.journal.say(line)
     notes = [deployment.journal.clean(line) for line in lines]
     await deployment.hands.store.note(deployment.lease, deployment.number, notes)
     await _write_files(deployment, stack)
-
-
-def _unheard(stack: Stack) -> list[str]:
-    services = (service for service in stack.services.values() if service.pre_stop)
-    return [f"{service.place}: `pre_stop` is not run: what a preview leaves is removed" for service in services]
 
 
 def bound_paths(stack: Stack) -> list[str]:

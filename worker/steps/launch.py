@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
-from orchestrator.compose.model import Condition, Hook, Network, Service, Stack
+from orchestrator.compose.model import Condition, Hook, Service, Stack
 from orchestrator.diagnosis import remedy_for
 from orchestrator.errors import LaunchError, OperatorError
 from orchestrator.ports import Command, ContainerStatus
 from orchestrator.subnets import free_subnets
-from worker.containers import Plan, Planned, needs, output_tail, plan
+from worker.containers import Plan, Planned, needs, network_name, output_tail, plan, subnet_prefix
 from worker.deployment import Deployment
+from worker.hooks import run_pre_stop
 from worker.stack import read_stack
 from worker.together import together
 
@@ -35,9 +36,8 @@ _Reached = Callable[[], Awaitable[bool]]
 async def run(deployment: Deployment) -> None:
     stack, _ = await read_stack(deployment)
     containers = await plan(deployment)
-    prefix = _prefix(deployment, containers)
     await together(
-        *(_ensure_network(deployment, name, network, prefix) for name, network in stack.networks.items()),
+        *(_ensure_network(deployment, stack, name) for name in stack.networks),
         *(_ensure_volume(deployment, volume) for volume in stack.volumes),
     )
     present = await deployment.hands.engine.containers(deployment.names.labels())
@@ -159,6 +159,9 @@ class _Launch:
                 await self._deployment.permit()
                 service = container.service.name
                 await self._deployment.journal.say(f"{service}: {old.name} is stopped, for both write to one volume")
+                if wrong := await run_pre_stop(self._engine, old):
+                    await self._deployment.journal.say(f"{service}: {wrong}")
+                await self._deployment.permit()
                 await self._engine.stop(old.id, None)
 
     async def _reach(self, service: Service) -> None:
@@ -297,22 +300,17 @@ async def _ensure_volume(deployment: Deployment, volume: str) -> None:
     await deployment.hands.engine.ensure_volume(names.volume(volume), names.volume_labels(volume))
 
 
-def _prefix(deployment: Deployment, containers: Plan) -> int:
-    """Of a subnet with room for all containers twice: old and new run side by side. Three addresses are taken."""
-    wanted = 2 * sum(map(len, containers.values())) + 3
-    return min(deployment.hands.settings.subnet_prefix, 32 - (wanted - 1).bit_length())
-
-
-async def _ensure_network(deployment: Deployment, name: str, network: Network, prefix: int) -> None:
+async def _ensure_network(deployment: Deployment, stack: Stack, name: str) -> None:
     """Make one network on a subnet of our own. One that something else uses is never tried again."""
-    engine_name = deployment.names.network(name, internal=network.internal)
+    engine_name, internal = network_name(deployment, stack, name), stack.networks[name].internal
+    prefix = subnet_prefix(deployment.hands.settings, stack)
     subnet = await deployment.hands.store.subnet_of(engine_name)
     while True:
         if subnet is None:
             subnet = await _take_subnet(deployment, engine_name, prefix)
         await deployment.permit()
         labels = deployment.names.network_labels(name)
-        if await deployment.hands.engine.ensure_network(engine_name, subnet, labels, internal=network.internal):
+        if await deployment.hands.engine.ensure_network(engine_name, subnet, labels, internal=internal):
             return
         await deployment.hands.store.give_up_subnet(deployment.lease, subnet)
         subnet = None

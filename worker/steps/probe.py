@@ -14,7 +14,7 @@ from orchestrator.compose.route import Route
 from orchestrator.diagnosis import remedy_for
 from orchestrator.errors import OperatorError, ProbeError
 from orchestrator.ports import ContainerStatus
-from worker.containers import Plan, Planned, output_tail, plan
+from worker.containers import Plan, Planned, network_name, output_tail, plan
 from worker.deployment import Deployment
 from worker.stack import read_stack
 
@@ -84,7 +84,7 @@ async def _address(deployment: Deployment, status: ContainerStatus) -> str | Non
     """On a network that also leads outwards, if it is in one: the proxy may be a container itself."""
     stack, _ = await read_stack(deployment)
     joined = sorted(stack.networks.items(), key=lambda item: (item[1].internal, item[0]))
-    names = (deployment.names.network(name, internal=network.internal) for name, network in joined)
+    names = (network_name(deployment, stack, name) for name, _ in joined)
     return next((status.addresses[name] for name in names if name in status.addresses), None)
 
 

@@ -250,3 +250,51 @@ def test_it_loads_nothing_heavy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[] 0"
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True)
+
+
+def test_what_git_ignores_is_absent_and_told(
+    checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(checkout.parent / "nobody"))
+    (checkout / ".env").write_text("TITLE=local\nSMTP_HOST=mail\nOTHER=1\n")
+    assert not [each for each in report(capsys, str(checkout))["warnings"] if "ignored" in each["message"]]
+    _git(checkout, "init", "--quiet")
+    (checkout / ".gitignore").write_text(".env\nlocal/\n")
+    said = [each["message"] for each in report(capsys, str(checkout))["warnings"]]
+    assert said[0] == "`.env` is ignored by git: a preview will not have it, and TITLE, SMTP_HOST have no value."
+    assert "the variable TITLE has no value; it is read as empty." in said
+    _git(checkout, "add", "--force", ".env")
+    assert not [each for each in report(capsys, str(checkout))["warnings"] if "ignored" in each["message"]]
+
+
+def test_a_compose_file_or_a_folder_that_git_ignores(
+    checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(checkout.parent / "nobody"))
+    _git(checkout, "init", "--quiet")
+    (checkout / ".gitignore").write_text("compose.preview.yaml\n/app/\n")
+    (checkout / "compose.preview.yaml").write_text("services: {}\n")
+    (checkout / "app").mkdir()
+    (checkout / "app" / "Dockerfile").write_text("FROM scratch\n")
+    (checkout / "compose.yaml").write_text("services: {a: {build: app, expose: [80]}}\n")
+    found = report(capsys, str(checkout))
+    assert found["path"] == "compose.yaml"
+    assert "there is no app/Dockerfile" in found["refusals"][0]["message"]
+    assert [each["message"] for each in found["warnings"]] == [
+        "`app/Dockerfile` is ignored by git: a preview will not have it.",
+        "`compose.preview.yaml` is ignored by git: a preview will not have it.",
+    ]
+    assert app.run(["check", str(checkout / "compose.preview.yaml")]) == 2
+    assert app.run(["check", str(checkout / "compose.preview.yaml"), "--config"]) == 0, "Compose knows no git"
+
+
+def test_a_limit_above_the_usual_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "compose.yaml").write_text("services:\n  a: {image: x, expose: [80], mem_limit: 64g}\n")
+    assert app.run(["check", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "`mem_limit` is taken as 1g, not 64g" in said
+    assert "compose.yaml:2" in said

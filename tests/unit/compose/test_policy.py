@@ -160,6 +160,13 @@ def test_a_key_that_is_not_read_yet_is_refused(key: str) -> None:
         service_of(f"{key}: []")
 
 
+def test_what_to_write_in_place_of_a_container_before_the_start() -> None:
+    with pytest.raises(ComposeError) as caught:
+        service_of("pre_start: [{command: [migrate]}]")
+    assert caught.value.place.line == 4
+    assert "condition: service_completed_successfully" in caught.value.remedy
+
+
 @pytest.mark.parametrize("key", STRIPPED)
 def test_a_stripped_key_is_said(key: str) -> None:
     stack = stack_of(f"services:\n  a:\n    image: x\n    {key}: {STRIPPED[key]}\n")
@@ -169,14 +176,18 @@ def test_a_stripped_key_is_said(key: str) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("stop_grace_period: 1h", "`stop_grace_period` is taken as 10s"),
-        ("shm_size: 8g", "`shm_size` is taken as 1g"),
-        ("tmpfs: ['/x:size=8g']", "`tmpfs` is taken as size=1g"),
+        ("stop_grace_period: 1h", "`stop_grace_period` is taken as 10s, not 1h: "),
+        ("shm_size: 8g", "`shm_size` is taken as 1g, not 8g: "),
+        ("tmpfs: ['/x:size=8g']", "`tmpfs` is taken as size=1g, not 8g: "),
         ("tmpfs: /x:mode=1777,size=8g", "`tmpfs` is taken as size=1g"),
-        ("volumes: [{type: tmpfs, target: /x, tmpfs: {size: 8g}}]", "`size` is taken as 1g"),
-        ("healthcheck: {test: x, interval: 10ms}", "`interval` is taken as 1s"),
+        ("volumes: [{type: tmpfs, target: /x, tmpfs: {size: 8g}}]", "`size` is taken as 1g, not 8g: "),
+        ("healthcheck: {test: x, interval: 10ms}", "`interval` is taken as 1s, not 10ms: "),
         ("healthcheck: {test: x, start_interval: 10ms}", "`start_interval` is taken as 1s"),
-        ("scale: 100", "`scale` is taken as 10"),
+        ("scale: 100", "`scale` is taken as 10, not 100: "),
+        ("pre_stop: [{command: x}]", "when a push replaces the container: a teardown ends everything at once"),
+        ("ulimits: {nofile: 2000000}", "`ulimits` is taken as nofile 1048576, not 2000000: "),
+        ("ulimits: {core: {soft: 0, hard: 5}}", "`ulimits` is taken as core 0, not 5: "),
+        ("ulimits: {nproc: -1}", "`ulimits` is taken as nproc 4096, not without a limit: "),
         ("deploy: {replicas: 100}", "`replicas` is taken as 10"),
         ("deploy: {resources: {reservations: {memory: 1g}}}", "`memory` is not used"),
         ("deploy: {resources: {reservations: {cpus: '1'}}}", "`cpus` is not used"),
@@ -200,6 +211,7 @@ def test_what_is_capped_or_left_out_is_said(line: str, said: str) -> None:
         "tmpfs: ['/x:size=1g']",
         "healthcheck: {test: x, interval: 1s}",
         "scale: 10",
+        "ulimits: {nofile: {soft: 1024, hard: 65536}}",
         "ports: ['80:80']",
         "restart: always",
         "volumes: ['data:/x']",

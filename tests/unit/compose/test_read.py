@@ -314,3 +314,28 @@ def test_wrong_forms_are_refused_where_they_stand(body: str, path: str, what: st
         service_of(body)
     assert caught.value.place.path == path
     assert caught.value.place.line == 4
+
+
+@pytest.mark.parametrize(
+    ("services", "what"),
+    [
+        ("b: {image: y}", "`b` is not built here"),
+        ("b: {build: ., profiles: [off]}", "`b` has a profile that is not active"),
+        ("bb: {build: .}", "there is no service `b`"),
+    ],
+)
+def test_a_context_of_a_service_that_is_not_built_is_refused_where_it_stands(services: str, what: str) -> None:
+    with pytest.raises(ComposeError, match=what) as caught:
+        stack_of(
+            "services:\n  a:\n    build:\n      context: .\n      additional_contexts: {x: 'service:b'}\n"
+            f"  {services}\n"
+        )
+    assert (caught.value.place.line, caught.value.place.path) == (5, "services.a.build.additional_contexts.x")
+    assert caught.value.remedy
+
+
+def test_a_context_of_a_service_that_is_built_is_taken() -> None:
+    text = "services: {a: {build: {context: ., additional_contexts: {x: 'service:b', y: ./y}}}, b: {build: .}}"
+    build = stack_of(text).services["a"].build
+    assert build is not None
+    assert build.additional_contexts == {"x": "service:b", "y": "y"}

@@ -3,6 +3,7 @@
 import pytest
 
 from orchestrator.compose.model import FileMount, Hook, Service, Ulimit
+from orchestrator.compose.preview import declared_secrets
 from orchestrator.compose.read import read
 from orchestrator.errors import ComposeError
 
@@ -42,7 +43,7 @@ def test_a_config_stands_at_the_root_unless_it_says_where() -> None:
         ("ulimits: {nofile: {soft: 5, hard: 2}}", "above the hard limit"),
         ("ulimits: {nofile: {soft: 5}}", "no `hard`"),
         ("volumes_from: ['container:x']", "outside the preview"),
-        ("volumes: [{type: volume, source: data, target: /d, volume: {subpath: ../x}}]", "leaves the repository"),
+        ("volumes: [{type: volume, source: data, target: /d, volume: {subpath: x}}]", "before API 1.45 mounts all"),
         ("volumes: ['./d:/proc/x']", "belongs to the kernel"),
         ("post_start: [{command: []}]", "runs nothing"),
     ],
@@ -66,3 +67,24 @@ def test_hooks_replicas_and_namespaces() -> None:
     assert found.post_start == (Hook(command=("a", "b"), user="u", environment={"A": "1"}),)
     assert found.replicas == 3
     assert (found.networks, found.network_service) == ({}, "b")
+
+
+def test_secrets_are_declared_by_the_whole_project() -> None:
+    files = {
+        "compose.yaml": b"services: {a: {image: '${B:?}'}}\nx-preview: {port: 1, secrets: [A]}",
+        "compose.override.yaml": b"x-preview: {port: '${PORT:?}', secrets: [A, B]}",
+    }
+    assert declared_secrets(files, "compose.yaml") == ("A", "B")
+    over = {**files, "compose.override.yaml": b"x-preview: {secrets: !override [C]}"}
+    assert declared_secrets(over, "compose.yaml") == ("C",)
+    assert declared_secrets({**files, "compose.override.yaml": b"x-preview: !reset {}"}, "compose.yaml") == ()
+    assert declared_secrets({"compose.yaml": b"services: {a: {image: x}}"}, "compose.yaml") == ()
+
+
+def test_what_is_declared_early_is_what_the_project_says() -> None:
+    files = {
+        "compose.yaml": b"include: [inc.yaml]\nservices: {a: {image: x}}\nx-preview: {secrets: [A]}",
+        "compose.override.yaml": b"x-preview: {secrets: [B]}",
+        "inc.yaml": b"services: {b: {image: x}}\nx-preview: {secrets: [C]}",
+    }
+    assert read(files, "compose.yaml", {}).preview.secrets == declared_secrets(files, "compose.yaml") == ("A", "B")
