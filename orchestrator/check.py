@@ -8,6 +8,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from orchestrator.compose.capped import capped
 from orchestrator.compose.database import URL_VARIABLES, replaced_service
@@ -15,7 +16,6 @@ from orchestrator.compose.inject import Facts, injected
 from orchestrator.compose.interpolate import interpolated
 from orchestrator.compose.load import Node, load, without_resets
 from orchestrator.compose.model import DatabaseMode, Service, Stack
-from orchestrator.compose.paths import Tree
 from orchestrator.compose.policy import Word, verdicts
 from orchestrator.compose.prepare import prepare
 from orchestrator.compose.preview import declared_secrets
@@ -155,24 +155,22 @@ def masked(text: str) -> str:
 
 def _refused_parts(files: Mapping[str, bytes], path: str, facts: Facts) -> list[Finding]:
     """Every key and value that is refused by itself: reading ends at the first one."""
+    missing: list[ComposeError] = []
     try:
-        found = project(files, path, injected(facts))
+        found = project(files, path, injected(facts), forgiven=missing)
     except ComposeError:
-        return _refused_keys(_as_written(files, path, facts))
+        keys = _refused_keys(_as_written(files, path, facts))
+        return [*map(_finding, missing[:_MOST_REFUSALS]), *islice(keys, _MOST_REFUSALS)]
     active = {name: node for name, node in found.section("services").items() if found.is_active(node)}
-    frame = Frame(
-        tree=Tree(files=files),
-        variables=found.variables,
-        sections={name: found.section(name) for name in ("volumes", "networks", "secrets", "configs")},
-    )
-    values = [finding for name, node in active.items() for finding in _refused_values(name, node, frame)]
-    return [*_refused_keys(_with_services(found.root, active)), *values]
+    keys, frame = _refused_keys(_with_services(found.root, active)), Frame.of(found)
+    values = (finding for name, node in active.items() for finding in _refused_values(name, node, frame))
+    return [*map(_finding, missing[:_MOST_REFUSALS]), *islice(keys, _MOST_REFUSALS), *islice(values, _MOST_REFUSALS)]
 
 
 def _as_written(files: Mapping[str, bytes], path: str, facts: Facts) -> Node | None:
     """The main file alone, where what it is merged with cannot be read."""
     try:
-        return interpolated(without_resets(load(files[path], path)), injected(facts))[0]
+        return interpolated(without_resets(load(files[path], path)), injected(facts), [])[0]
     except (ComposeError, KeyError):
         return None
 
@@ -184,9 +182,10 @@ def _with_services(root: Node, services: Mapping[str, Node]) -> Node:
     return replace(root, value={**sections, "services": replace(sections["services"], value=dict(services))})
 
 
-def _refused_keys(root: Node | None) -> list[Finding]:
-    refused = () if root is None else (verdict for verdict in verdicts(root) if verdict.refused)
-    return [Finding(place=each.place, message=each.message, remedy=each.remedy, word=each.word) for each in refused]
+def _refused_keys(root: Node | None) -> Iterator[Finding]:
+    for each in verdicts(root) if root is not None else ():
+        if each.refused:
+            yield Finding(place=each.place, message=each.message, remedy=each.remedy, word=each.word)
 
 
 def _refused_values(name: str, node: Node, frame: Frame) -> Iterator[Finding]:
@@ -307,12 +306,12 @@ def _said(sentence: str) -> Finding:
 
 
 def _quoted(files: Mapping[str, bytes], findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(replace(found, quoted=_line(files, found.place)) for found in findings)
+    """The findings, each with the line at its place, counted as YAML counts lines; empty where the place names none."""
+    found = tuple(findings)
+    named = {each.place.file for each in found if each.place.line and each.place.file in files}
+    lines = {file: _LINE_BREAK.split(files[file].decode("utf-8-sig", errors="replace")) for file in named}
+    return tuple(replace(each, quoted=_line(lines.get(each.place.file, []), each.place.line)) for each in found)
 
 
-def _line(files: Mapping[str, bytes], place: Place) -> str:
-    """The line at a place, counted as YAML counts lines. Empty where the place names none."""
-    if not place.line or place.file not in files:
-        return ""
-    lines = _LINE_BREAK.split(files[place.file].decode("utf-8-sig", errors="replace"), maxsplit=place.line)
-    return lines[place.line - 1] if place.line <= len(lines) else ""
+def _line(lines: list[str], number: int) -> str:
+    return lines[number - 1] if 0 < number <= len(lines) else ""

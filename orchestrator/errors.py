@@ -8,8 +8,9 @@ PreviewdError
 │   └── ProbeError         … the application does not answer as it should
 ├── OperatorError          whoever runs previewd: one line on the pull request, all of it in the dashboard
 │   └── ConfigurationError … a setting is missing or wrong
-├── TemporaryError         nobody yet: tried again
-│   └── ForgeUnavailable   … GitHub does not answer, or asks us to wait
+├── TemporaryError         nobody yet: tried again, for a while
+│   └── Unavailable        … something that we need is away: tried again until it is back
+│       └── ForgeUnavailable … GitHub does not answer, or asks us to wait
 ├── Superseded             not an error: a newer push, a close or another verdict ended this run
 └── LeaseLost              not an error: another worker owns this preview now
 """
@@ -91,12 +92,19 @@ class TemporaryError(PreviewdError):
     """Nobody has to act: the same attempt may succeed later."""
 
 
-class ForgeUnavailable(TemporaryError):
+class Unavailable(TemporaryError):
+    """What we need is away, whatever we ask of it: no attempt is at fault. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float = 15.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ForgeUnavailable(Unavailable):
     """The forge did not answer, or asked us to wait. `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: float = 5.0) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+        super().__init__(message, retry_after)
 
 
 class Superseded(PreviewdError):

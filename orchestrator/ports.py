@@ -1,6 +1,7 @@
 """What the worker needs of the outside world. A Protocol stands here only where a real thing and a fake both exist.
 
-Every method may raise TemporaryError when the other side does not answer, and OperatorError when it refuses us.
+Every method may raise Unavailable when the other side does not answer, TemporaryError for a fault that may pass, and
+OperatorError when it refuses us.
 Methods called `ensure_*` may be called again at any time; `remove_*` of what is not there does nothing.
 """
 
@@ -38,7 +39,7 @@ class ContainerStatus:
     networks: frozenset[str] = frozenset()
     """Every network that it is connected to, running or not, by name."""
     volumes: frozenset[str] = frozenset()
-    """The volumes that it may write to, by name."""
+    """What it may write to beside itself: volumes by name, bound files and folders by their path on the host."""
     created_at: datetime
     finished_at: datetime | None = None
     """When it last ended, by the Engine's clock; None before that."""
@@ -135,10 +136,13 @@ class Engine(Protocol):
     async def remove_volume(self, name: str) -> None: ...
 
     async def create_container(self, name: str, body: Mapping[str, Any]) -> str:
-        """Create from the Engine API's own body and return the id; one of that name with these labels is adopted."""
+        """Create from the Engine API's own body and return the id; one of that name with these labels is adopted.
+
+        Raises LaunchError for a value that the Engine does not take.
+        """
 
     async def start(self, container: str) -> None:
-        """Start it. Raises LaunchError when its command cannot be run."""
+        """Start it, also again. Raises LaunchError when what its author asked for cannot be run."""
 
     async def stop(self, container: str, grace_seconds: int | None) -> None:
         """Ask it to end, and kill it after `grace_seconds`; None is what it was created with."""

@@ -207,15 +207,15 @@ class Store:
                 .values(settled=func.greatest(previews.c.settled, generation), attempts=0, retry_at=None)
             )
 
-    async def postpone(self, lease: Lease, reason: str, seconds: float) -> int:
-        """Try again in `seconds`; returns how many attempts there were."""
+    async def postpone(self, lease: Lease, reason: str, seconds: float, *, counts: bool = True) -> int:
+        """Try again in `seconds`; returns how many attempts there were, with this one if it `counts`."""
         async with self._owned(lease) as (connection, row):
             if row.state in _ON_ITS_WAY:
                 await _advance(connection, row, State.QUEUED, reason, {})
             attempts = await connection.scalar(
                 update(previews)
                 .where(_is(lease.preview))
-                .values(attempts=previews.c.attempts + 1, retry_at=func.now() + timedelta(seconds=seconds))
+                .values(attempts=previews.c.attempts + int(counts), retry_at=func.now() + timedelta(seconds=seconds))
                 .returning(previews.c.attempts)
             )
         return int(attempts or 0)

@@ -9,6 +9,8 @@ another's copy, a container could put a link in its place, and the Engine would 
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from orchestrator.settings import Settings
 
 READABLE_BY_ALL = 0o444
 """What Compose gives a secret or config that asks for no mode."""
+
+_LAYERS = re.compile(r"[^\s\"':,]*/overlay2/\w+/(?:merged|diff)")
+"""Where the Engine keeps a container's own files on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,16 @@ def file_key(file: FileMount) -> str:
 def content_name(file: FileMount, content: bytes) -> str:
     """The file's name on the host: another content, owner or mode is another file."""
     return hashlib.sha256(file_key(file).encode() + b"\0" + content).hexdigest()[:32]
+
+
+def without_host_paths(words: str, meant: Mapping[str, str], data_dir: Path) -> str:
+    """What the Engine says, for the author to read: nothing tells where on this machine something lies.
+
+    `meant` says what the paths below our data directory stand for that the author can know.
+    """
+    for host in sorted(meant, key=len, reverse=True):
+        words = words.replace(host, meant[host])
+    return re.sub(rf"{re.escape(str(data_dir.resolve()))}[^\s\"':,]*", "…", _LAYERS.sub("", words))
 
 
 def tree_digest(root: Path, path: str) -> str:

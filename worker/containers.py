@@ -8,12 +8,12 @@ from typing import Any
 
 import structlog
 
+from orchestrator.compose.harmless import assert_harmless
 from orchestrator.compose.model import Healthcheck, MountKind, Service, Stack
 from orchestrator.compose.requests import (
     Limits,
     Surroundings,
     aliases_of,
-    assert_harmless,
     config_hash,
     container_body,
     files_of,
@@ -60,6 +60,12 @@ class Planned:
         body = container_body(self.service, self.image.id, final)
         assert_harmless(body, final)
         return body
+
+    @property
+    def meant(self) -> dict[str, str]:
+        """What each path on the host stands for: the repository's path, or where a secret or config is mounted."""
+        copies = {host: path for path, host in self.around.binds.items()}
+        return copies | {host: target for target, host in self.around.files.items()}
 
     @property
     def test(self) -> tuple[str, ...] | None:
@@ -144,9 +150,10 @@ async def discard_unserving(hands: Hands, lease: Lease, *, replaced: bool = Fals
 
 
 def displaced(serving: Sequence[ContainerStatus], others: Sequence[ContainerStatus]) -> list[ContainerStatus]:
-    """Those of `serving` that ended because a newer one of `others` was to have their volume to itself.
+    """Those of `serving` that ended because a newer one of `others` was to have their volume or folder to itself.
 
-    One that had done its work ended before that newer one was made, and stays as it is.
+    One that had done its work ended before that newer one was made, and stays as it is. One that did it once more,
+    for the commit that failed, may do it again: nothing tells it from one that was stopped.
     """
     return [
         container

@@ -1,15 +1,17 @@
 """Bring one preview to what its pull request asks for now. Called by the arq job; arq itself is not known here."""
 
+import contextlib
+
 import structlog
 
 from orchestrator.errors import (
     AuthorError,
-    ForgeUnavailable,
     LeaseLost,
     OperatorError,
     PreviewdError,
     Superseded,
     TemporaryError,
+    Unavailable,
 )
 from orchestrator.policy import Pull, Remove, Run, Wait
 from orchestrator.preview import STATE_DURING, PreviewId, State, Step
@@ -33,6 +35,9 @@ STEPS = (
 
 MAX_ATTEMPTS = 4
 """After so many tries a fault of the machine is the operator's to look at."""
+
+MAX_TEMPORARY_ATTEMPTS = 20
+"""What should have passed by itself has not: with the pauses between them, these take a quarter of an hour."""
 
 MIN_PAUSE_SECONDS = 1.0
 MAX_DOUBLINGS = 6
@@ -174,11 +179,31 @@ async def _try_again(hands: Hands, lease: Lease, generation: int, error: Tempora
     """Wait and repeat; after too many tries say so and stop, but never stop removing."""
     row = await hands.store.own(lease)
     await hands.store.close_deployment(lease, "failed", error)
-    if isinstance(error, OperatorError) and row.state is not State.REMOVING and row.attempts + 1 >= MAX_ATTEMPTS:
-        _log.error("given up", preview=str(lease.preview), reason=error.message, remedy=error.remedy)
-        await hands.store.advance(lease, State.FAILED, error.message)
-        await hands.store.settle(lease, generation)
-        return
-    wanted = error.retry_after if isinstance(error, ForgeUnavailable) else 2.0 ** min(row.attempts, MAX_DOUBLINGS)
-    seconds = max(MIN_PAUSE_SECONDS, wanted)
-    await hands.store.postpone(lease, f"{error.message}; trying again", seconds)
+    if _is_hopeless(error, row.attempts + 1) and row.state is not State.REMOVING:
+        await _give_up(hands, lease, generation, error)
+    elif isinstance(error, Unavailable):
+        seconds = max(MIN_PAUSE_SECONDS, error.retry_after)
+        await hands.store.postpone(lease, f"{error.message}; trying again", seconds, counts=False)
+    else:
+        seconds = max(MIN_PAUSE_SECONDS, 2.0 ** min(row.attempts, MAX_DOUBLINGS))
+        await hands.store.postpone(lease, f"{error.message}; trying again", seconds)
+
+
+def _is_hopeless(error: TemporaryError | OperatorError, attempts: int) -> bool:
+    """Whether another try makes no sense. While what we need is away, no try says anything about this commit."""
+    match error:
+        case Unavailable():
+            return False
+        case OperatorError():
+            return attempts >= MAX_ATTEMPTS
+        case TemporaryError():
+            return attempts >= MAX_TEMPORARY_ATTEMPTS
+
+
+async def _give_up(hands: Hands, lease: Lease, generation: int, error: PreviewdError) -> None:
+    """Stop, and take away what came up if that can be done: the fault may be in the way of this too."""
+    _log.error("given up", preview=str(lease.preview), reason=error.message, remedy=error.remedy)
+    with contextlib.suppress(TemporaryError, OperatorError):
+        await _withdraw(hands, lease)
+    await hands.store.advance(lease, State.FAILED, error.message)
+    await hands.store.settle(lease, generation)

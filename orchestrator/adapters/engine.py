@@ -21,7 +21,7 @@ import requests
 from docker.types import IPAMConfig, IPAMPool
 
 from orchestrator.adapters import buildkit, engine_streams
-from orchestrator.errors import LaunchError, OperatorError, TemporaryError
+from orchestrator.errors import LaunchError, OperatorError, TemporaryError, Unavailable
 from orchestrator.ports import BuildRequest, Command, ContainerStatus, EngineObject, HealthTimes, Image, Log
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
@@ -176,7 +176,7 @@ class DockerEngine:
                 return str(created["Id"])
             except (_Refusal, _Fault) as answer:
                 if answer.status != HTTPStatus.CONFLICT:
-                    raise _not_created(answer) from answer
+                    raise _judged(answer, "cannot be created") from answer
                 conflict = answer
             existing = await self._inspect(name)
             if existing is not None and existing["State"]["Status"] != "removing":
@@ -189,7 +189,7 @@ class DockerEngine:
         try:
             await self._call(f"start container {container}", lambda api: api.start(container))
         except (_Refusal, _Fault) as answer:
-            raise _not_started(answer) from answer
+            raise _judged(answer, "does not start") from answer
 
     async def stop(self, container: str, grace_seconds: int | None) -> None:
         await self._remove(f"stop container {container}", lambda api: api.stop(container, timeout=grace_seconds))
@@ -233,7 +233,7 @@ class DockerEngine:
         except _Refusal as refusal:
             if refusal.status in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT} or "is not running" in refusal.words:
                 return 1
-            raise
+            raise _judged(refusal, "cannot run a command") from refusal
         except TimeoutError:
             return None
         except httpx.TransportError as error:
@@ -355,7 +355,9 @@ def _unreachable(error: Exception) -> TemporaryError | OperatorError:
             "previewd may not use the Docker Engine's socket",
             remedy="Run it as a member of the group that owns the socket (usually `docker`).",
         )
-    return TemporaryError(f"the Docker Engine does not answer: {error}")
+    if isinstance(error, requests.Timeout | httpx.TimeoutException):
+        return TemporaryError(f"the Docker Engine took too long: {error}")  # it may be what we ask that takes so long
+    return Unavailable(f"the Docker Engine does not answer: {error}")
 
 
 def _check_owner(what: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
@@ -367,30 +369,42 @@ def _check_owner(what: str, found: Mapping[str, str], wanted: Mapping[str, str])
         )
 
 
-def _not_created(answer: _Refusal | _Fault) -> Exception:
-    """404 is an image or a network that went away since it was made; 400 is what the Compose file asked for."""
-    if answer.status == HTTPStatus.NOT_FOUND:
-        return TemporaryError(answer.message)
-    if answer.status == HTTPStatus.BAD_REQUEST:
-        return LaunchError(answer.message)
-    return answer
-
-
-_AUTHORS_FAULT = ("OCI runtime", "executable file not found", "exec format error", "permission denied", "mount")
 _OPERATORS_FAULT = ("no space left on device", "cannot allocate memory", "cgroup")
+_COMMAND = "Check that the command exists in the image, is executable, and is built for this machine."
+_SIZE = "Give a smaller number."
+_TARGETS = "Check the targets of its mounts and its `working_dir`: the image has something else there."
+_USER = "Name a user and a group that the image has, or give their numbers."
+_AUTHORS_FAULT = {
+    "non running container": "Check why the service whose network it shares has ended.",
+    "unable to find user": _USER,
+    "unable to find group": _USER,
+    "cannot unmarshal": _SIZE,
+    "setting rlimit": _SIZE,
+    "bad format for": "",
+    'exec: "': _COMMAND,
+    " is not a directory": _TARGETS,
+    ": not a directory": _TARGETS,
+    " mount": _TARGETS,
+    "executable file not found": _COMMAND,
+    "exec format error": _COMMAND,
+    "permission denied": _COMMAND,
+    "OCI runtime": _COMMAND,
+}
+"""Signs that the Compose file or the image is at fault, and what to do. Each has a blank, so no name holds one."""
 
 
-def _not_started(answer: _Refusal | _Fault) -> Exception:
-    """The Engine has no status code of its own for a command that cannot be run: its words tell."""
-    if any(words in answer.words for words in _OPERATORS_FAULT):
+def _judged(answer: _Refusal | _Fault, what: str) -> Exception:
+    """Whose fault it is that a container is not there or does not run: its words tell, before its status code.
+
+    404 and 409 are an image, a network or a container that went away since it was made; 400 is what the file asks for.
+    """
+    if any(sign in answer.words for sign in _OPERATORS_FAULT):
         return OperatorError(answer.message)
+    remedy = next((remedy for sign, remedy in _AUTHORS_FAULT.items() if sign in answer.words), None)
+    if remedy is not None or answer.status == HTTPStatus.BAD_REQUEST:
+        return LaunchError(f"the container {what}: {answer.words}", remedy or "")
     if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
         return TemporaryError(answer.message)
-    if any(words in answer.words for words in _AUTHORS_FAULT):
-        return LaunchError(
-            f"the container does not start: {answer.words}",
-            remedy="Check that the command exists in the image, is executable, and is built for this machine.",
-        )
     return answer
 
 
@@ -470,7 +484,11 @@ def _status(found: dict[str, Any]) -> ContainerStatus:
         oom_killed=state["OOMKilled"],
         addresses={name: network["IPAddress"] for name, network in networks.items() if network["IPAddress"]},
         networks=frozenset(networks),
-        volumes=frozenset(mount["Name"] for mount in found["Mounts"] if mount["Type"] == "volume" and mount["RW"]),
+        volumes=frozenset(
+            mount["Name"] if mount["Type"] == "volume" else mount["Source"]
+            for mount in found["Mounts"]
+            if mount["Type"] in {"volume", "bind"} and mount["RW"]
+        ),
         created_at=datetime.fromisoformat(found["Created"]),
         finished_at=None if state["FinishedAt"] == NEVER else datetime.fromisoformat(state["FinishedAt"]),
     )

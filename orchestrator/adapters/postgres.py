@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from orchestrator.errors import ConfigurationError, OperatorError, TemporaryError
+from orchestrator.errors import ConfigurationError, OperatorError, TemporaryError, Unavailable
 from orchestrator.names import preview_of_database
 from orchestrator.ports import DatabaseAccess
 
@@ -85,7 +85,7 @@ class PostgresDatabases:
                 server_settings=_QUIET,
             )
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
-            raise TemporaryError(f"the previews' Postgres does not answer: {error}") from error
+            raise Unavailable(f"the previews' Postgres does not answer: {error}") from error
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             raise ConfigurationError(
                 f"the previews' Postgres refuses us: {error}", "correct PREVIEWD_PREVIEWS_DATABASE_URL"

@@ -48,6 +48,8 @@ _PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 
 def run(path: Path, *, as_json: bool, file: str | None, given: Iterable[str], config: bool) -> int:
     """Print the report, or with `config` our reading of the file; the exit code."""
+    if as_json and config:
+        raise typer.BadParameter("--config prints JSON already", param_hint="--json")
     root, found = _opened(path, file)
     # Compose itself, beside which the reading is held, knows no git.
     files, variables = Checkout(root, frozenset() if config else ignored(root)), _variables(given)
@@ -98,7 +100,8 @@ def _project_name(root: Path) -> str:
 def _opened(path: Path, file: str | None) -> tuple[Path, str | None]:
     """The checkout's root, and the Compose file in it if one is named: PATH may be that file, too."""
     if path.is_dir():
-        return path.resolve(), None if file is None else posixpath.normpath(file)
+        root = path.resolve()
+        return root, None if file is None else _below(root, file)
     if not path.exists():
         raise typer.BadParameter(f"there is no {path}", param_hint="PATH")
     if file is not None:
@@ -106,6 +109,17 @@ def _opened(path: Path, file: str | None) -> tuple[Path, str | None]:
     folder = path.parent.resolve()
     root = next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
     return root, (folder / path.name).relative_to(root).as_posix()
+
+
+def _below(root: Path, file: str) -> str:
+    """`--file` as a path of the repository: one that is absolute may stand in it."""
+    named = Path(file)
+    if not named.is_absolute():
+        return posixpath.normpath(file)
+    folder = named.parent.resolve()
+    if not folder.is_relative_to(root):
+        raise typer.BadParameter(f"{file} is outside of {root}", param_hint="--file")
+    return (folder / named.name).relative_to(root).as_posix()
 
 
 def _variables(given: Iterable[str]) -> Mapping[str, str]:
@@ -242,7 +256,8 @@ def _summary(report: Report) -> Table:
 
 
 def _route(route: Route) -> Text:
-    port = f"port {route.port}" if route.port else "the port that its image exposes"
+    why = f" ({route.port_reason})" if route.port_reason else ""
+    port = f"port {route.port}{why}" if route.port else "the port that its image exposes"
     health = f"GET {_plain(route.health)} answers 2xx"
     usual = "" if route.health_is_given else " (or the usual names, where that is 404)"
     return Text.assemble("leads to ", (_plain(route.service), "bold"), f", {port}; ready when {health}{usual}")

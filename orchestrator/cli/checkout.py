@@ -31,7 +31,8 @@ class Checkout(Mapping[str, bytes]):
         self._paths: dict[str, None] = {}
         for path in _walk(str(root), "", ignored):
             if len(self._paths) == MAX_FILES:
-                raise typer.BadParameter(f"{root} holds more than {MAX_FILES} files", param_hint="PATH")
+                what = f"{root} holds more than {MAX_FILES} files; name the checkout of one repository"
+                raise typer.BadParameter(what, param_hint="PATH")
             self._paths[path] = None
 
     def __getitem__(self, path: str) -> bytes:

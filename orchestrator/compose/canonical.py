@@ -13,10 +13,11 @@ from orchestrator.compose.checks import check
 from orchestrator.compose.environment import Environment
 from orchestrator.compose.language import HOSTS, JOB, MOUNT, SECTIONS, SERVICE, ULIMITS
 from orchestrator.compose.load import Node
-from orchestrator.compose.paths import Tree, stays
+from orchestrator.compose.paths import stays
 from orchestrator.compose.project import Project
 from orchestrator.compose.scalars import mapping, text
 from orchestrator.compose.shapes import Anything, Leaf, Listing, Record, Shape, Table, plain_value
+from orchestrator.compose.sources import VariableFiles
 
 
 def canonical(project: Project, files: Mapping[str, bytes], directory: str, name: str) -> dict[str, Any]:
@@ -36,6 +37,7 @@ class _Printer:
         self._project = project
         self._files = files
         self._directory = directory
+        self._variables = VariableFiles(files=project.repository, variables=project.variables)
         self._active = {
             name: mapping(node) for name, node in project.section("services").items() if project.is_active(node)
         }
@@ -86,7 +88,7 @@ class _Printer:
         return self._project.variables.get(name) if value is None else value
 
     def _environment(self, keys: Mapping[str, Node]) -> dict[str, str | None]:
-        environment = Environment(tree=Tree(files=self._files), variables=self._project.variables)
+        environment = Environment(files=self._variables)
         if "env_file" in keys:
             environment.read_files(keys["env_file"])
         if "environment" in keys:

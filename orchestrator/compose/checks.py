@@ -1,10 +1,10 @@
 """What Compose refuses only when all of a project is read: names that nothing declares, keys that exclude each other.
 
-Pure; `canonical` calls it for the services that start. `read` has its own words for the same where the policy or the
-model speak first.
+Pure; `canonical` and `read` call it for the services that start. `read` has its own words for the same where the policy
+or the model speak first.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TypeAlias
 
 from orchestrator.compose.load import Node
@@ -15,16 +15,21 @@ _Keys: TypeAlias = Mapping[str, Node]
 _SOURCES = ("file", "environment", "content")
 
 
-def check(project: Project) -> None:
-    """Raises ComposeError for the first thing that does not fit together."""
+def check(project: Project, starting: Iterable[str] | None = None) -> None:
+    """Raises ComposeError for the first thing that does not fit together, of the services `starting`.
+
+    Without it those are meant that Compose starts: without a profile, or with an active one.
+    """
     services = project.section("services")
-    active = {name: mapping(node) for name, node in services.items() if project.is_active(node) and node.value}
+    names = {name for name, node in services.items() if project.is_active(node)} if starting is None else set(starting)
+    active = {name: mapping(node) for name, node in services.items() if name in names and node.value}
     for name, node in services.items():
         if node.value is None:
             raise refuse(node, f"the service `{name}` is empty", "Give it `image` or `build`.")
     for keys in active.values():
         for rule in _RULES:
             rule(keys, project)
+        _check_dependencies(keys, services, names)
     _check_container_names(active)
     _check_circle(active)
     for section in ("secrets", "configs"):
@@ -103,12 +108,10 @@ def _check_declared(node: Node | None, known: Mapping[str, Node], kind: str) -> 
             raise refuse(item, f"the {kind} `{name}` is not declared", remedy)
 
 
-def _check_dependencies(keys: _Keys, project: Project) -> None:
-    services = project.section("services")
+def _check_dependencies(keys: _Keys, services: _Keys, starting: Container[str]) -> None:
     needed = keys.get("depends_on")
     for name, node in mapping(needed).items() if needed is not None else ():
-        starts = name in services and project.is_active(services[name])
-        if name not in services or (not starts and mapping(node)["required"].value):
+        if name not in services or (name not in starting and mapping(node)["required"].value):
             raise refuse(node, f"there is no service `{name}` that starts", nearest(name, services) or "Remove it.")
 
 
@@ -219,7 +222,6 @@ _RULES: tuple[Callable[[_Keys, Project], None], ...] = (
     _check_networks,
     _check_mounts,
     _check_grants,
-    _check_dependencies,
     _check_healthcheck,
     _check_amounts,
     _check_devices,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.compose.interpolate import MAX_TOTAL, substitute
-from orchestrator.compose.load import MAX_BYTES
+from orchestrator.compose.load import MAX_BYTES, not_utf8
 from orchestrator.errors import ComposeError, Place
 
 _ASSIGNMENT = re.compile(r"(?:export[ \t]+)?(?P<key>[\w.\[\]-]*)[ \t]*(?P<sign>[=:])[ \t]*")
@@ -34,7 +34,7 @@ def parse(data: bytes, file: str, variables: Mapping[str, str]) -> Dotenv:
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise ComposeError(Place(file=file), f"byte {error.start} is not UTF-8", "Save it as UTF-8.") from error
+        raise not_utf8(error, file) from error
     reader = _Reader(text=text, file=file, variables=variables)
     reader.run()
     return Dotenv(values=reader.values, mentioned=reader.mentioned, missing=frozenset(reader.missing))

@@ -7,11 +7,15 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.compose.dotenv import Dotenv, parse, parse_raw
+from orchestrator.compose.dotenv import Dotenv
 from orchestrator.compose.load import Node
-from orchestrator.compose.paths import Tree, inside
+from orchestrator.compose.paths import inside
 from orchestrator.compose.scalars import boolean, items, mapping, refuse, scalar_text, text
-from orchestrator.errors import ComposeError, Place
+from orchestrator.compose.sources import VariableFiles
+from orchestrator.errors import Place
+
+MAX_VARIABLES = 10_000
+"""Variables that all the files of one service may set, one that is set twice counted twice."""
 
 _EXAMPLE_ENDINGS = (".example", ".sample", ".template", ".dist")
 
@@ -20,15 +24,20 @@ _EXAMPLE_ENDINGS = (".example", ".sample", ".template", ".dist")
 class Environment:
     """A service's variables while they are collected; later ones win."""
 
-    tree: Tree
-    variables: Mapping[str, str]
+    files: VariableFiles
     values: dict[str, str] = field(default_factory=dict)
     sources: dict[str, frozenset[str]] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     unset: set[str] = field(default_factory=set)
-    absent: list[tuple[Node, str]] = field(default_factory=list)
-    """Each `env_file` that the repository does not hold, with its path."""
+    absent: dict[str, Node] = field(default_factory=dict)
+    """Each `env_file` that the repository does not hold, by its path."""
     warnings: list[str] = field(default_factory=list)
+    _taken: int = 0
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Those of the project: what a name without a value gets its value from."""
+        return self.files.variables
 
     def read_files(self, node: Node) -> None:
         """Takes every `env_file`, in order."""
@@ -48,9 +57,10 @@ class Environment:
 
     def absence_warnings(self) -> Iterator[str]:
         """One sentence for each missing `env_file`, naming what nobody sets where an example file tells."""
-        for node, path in self.absent:
+        known = self.values.keys() | self.variables.keys()
+        for path, node in self.absent.items():
             example, names = self._expected(path)
-            nobody = sorted(names - set(self.values) - set(self.variables))
+            nobody = sorted(names - known)
             if nobody:
                 names_text = ", ".join(nobody)
                 yield f"{node.place}: {path} is not in the repository; nobody sets {names_text} (from {example})."
@@ -63,11 +73,20 @@ class Environment:
         required = "required" not in found or boolean(found["required"])
         raw = "format" in found and _is_raw(found["format"])
         path = inside(name, text(name), "")
-        data = self.tree.files.get(path)
-        if data is not None:
-            self._take(parse_raw(data, path) if raw else parse(data, path, self.variables), path)
+        if path in self.files.files:
+            found_there = self.files.raw(path) if raw else self.files.plain(path)
+            self._spend(len(found_there.values), name)
+            self._take(found_there, path)
         elif required:
-            self.absent.append((name, path))
+            self._spend(len(self._expected(path)[1]), name)
+            self.absent.setdefault(path, name)
+
+    def _spend(self, names: int, node: Node) -> None:
+        """Counts a file and what it sets, before it is taken."""
+        self._taken += 1 + names
+        if self._taken > MAX_VARIABLES:
+            what = f"the service's files set more than {MAX_VARIABLES} variables"
+            raise refuse(node, what, "Give the service only what it needs.")
 
     def _take(self, found: Dotenv, path: str) -> None:
         for name, value in found.values.items():
@@ -94,12 +113,9 @@ class Environment:
     def _expected(self, path: str) -> tuple[str, frozenset[str]]:
         """The example file that stands in for `path`, and the names in it."""
         for example in _examples(path):
-            data = self.tree.files.get(example)
-            if data is not None:
-                try:
-                    return example, frozenset(parse(data, example, {}).values)
-                except ComposeError:
-                    continue  # an example only helps the warning: one that cannot be read must not fail the preview
+            names = self.files.example(example) if example in self.files.files else frozenset()
+            if names:
+                return example, names
         return "", frozenset()
 
 

@@ -36,14 +36,17 @@ class Substitution:
 
 def substitute(template: str, variables: Mapping[str, str], place: Place) -> Substitution:
     """Replaces every variable in `template`. Raises ComposeError on a broken `${` and on `${NAME:?message}`."""
-    run = _Run(variables=variables, place=place, template=template)
-    text = run.expand(template)
-    return Substitution(text=text, mentioned=frozenset(run.mentioned), missing=frozenset(run.missing))
+    return _substituted(_Run(variables=variables, place=place, template=template))
 
 
-def interpolated(root: Node, variables: Mapping[str, str]) -> tuple[Node, Missing]:
-    """The tree with every string value substituted, and where each name without a value first stood."""
-    tree = _Tree(variables=variables)
+def interpolated(
+    root: Node, variables: Mapping[str, str], forgiven: list[ComposeError] | None = None
+) -> tuple[Node, Missing]:
+    """The tree with every string value substituted, and where each name without a value first stood.
+
+    With `forgiven` a required variable without a value is read as empty, and its error is put there.
+    """
+    tree = _Tree(variables=variables, forgiven=forgiven)
     return tree.node(root), tree.missing
 
 
@@ -52,6 +55,7 @@ class _Tree:
     """One file while its values are substituted."""
 
     variables: Mapping[str, str]
+    forgiven: list[ComposeError] | None = None
     missing: Missing = field(default_factory=dict)
     _length: int = 0
 
@@ -63,7 +67,7 @@ class _Tree:
             return replace(node, value=tuple(self.node(child) for child in value))
         if not isinstance(value, str) or "$" not in value:
             return node
-        result = substitute(value, self.variables, node.place)
+        result = _substituted(_Run(variables=self.variables, place=node.place, template=value, forgiven=self.forgiven))
         self._spend(len(result.text), node)
         for name in sorted(result.missing):
             self.missing.setdefault(name, node.place)
@@ -86,6 +90,7 @@ class _Run:
     variables: Mapping[str, str]
     place: Place
     template: str
+    forgiven: list[ComposeError] | None = None
     mentioned: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
 
@@ -132,11 +137,15 @@ class _Run:
         if operator[-1] == "-":
             return self.expand(argument)
         why = self.expand(argument)
-        raise ComposeError(
+        error = ComposeError(
             self.place,
             f"the variable {name} is required and has no value" + (f": {why}" if why else ""),
             f"Set {name} in the repository's .env, or give a default: ${{{name}:-value}}.",
         )
+        if self.forgiven is None:
+            raise error
+        self.forgiven.append(error)
+        return ""
 
     def _value(self, name: str) -> str:
         self.mentioned.add(name)
@@ -168,3 +177,8 @@ class _Run:
             f"`{self.template}` is not a valid use of `${{…}}`",
             "Write ${NAME}, ${NAME:-default} or ${NAME:?message}; write $$ for a dollar sign.",
         )
+
+
+def _substituted(run: _Run) -> Substitution:
+    text = run.expand(run.template)
+    return Substitution(text=text, mentioned=frozenset(run.mentioned), missing=frozenset(run.missing))

@@ -29,7 +29,7 @@ from orchestrator.compose.shapes import NAME, Anything, Leaf, Listing, Record, S
 
 _CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _PULL_POLICY = re.compile(r"always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+")
-_OCTAL = re.compile(r"(0o?)?[0-7]{1,6}")
+_OCTAL = re.compile(r"[0-7]{1,20}")
 
 
 def _text_or_nothing(node: Node) -> Scalar:
@@ -102,12 +102,12 @@ def _exposed(node: Node) -> str:
 
 
 def _file_mode(node: Node) -> str:
-    """Permission bits: a number counts as it is read, a string is octal."""
+    """Permission bits as Compose writes them: a number counts as it is read, a string is octal."""
     if isinstance(node.value, str):
         if _OCTAL.fullmatch(node.value) is None:
             raise refuse(node, f"`{node.value}` is not a file mode", "Write one such as 0440.")
-        return f"{int(node.value, 8):04o}"
-    return f"{whole(node):04o}"
+        return f"0{int(node.value, 8):o}"
+    return f"0{whole(node):o}"
 
 
 def _address(node: Node) -> str:

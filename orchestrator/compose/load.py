@@ -65,7 +65,7 @@ def load(data: bytes, file: str) -> Node:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ComposeError(Place(file=file), f"byte {error.start} is not UTF-8", "Save the file as UTF-8.") from error
+        raise not_utf8(error, file) from error
     try:
         root = _Composer(text, file).document()
     except yaml.YAMLError as error:
@@ -82,6 +82,12 @@ def without_resets(node: Node) -> Node:
     if isinstance(value, tuple):
         return replace(node, value=tuple(without_resets(child) for child in value if child.tag != "!reset"))
     return node
+
+
+def not_utf8(error: UnicodeDecodeError, file: str) -> ComposeError:
+    """The error for a file that is not text, at the line of the first byte that none can hold."""
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return ComposeError(Place(file=file, line=line), f"byte {error.start} is not UTF-8", "Save the file as UTF-8.")
 
 
 def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> ComposeError:

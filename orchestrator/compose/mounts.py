@@ -4,6 +4,8 @@ Pure; `service` calls it, after the policy. A bind is a path of the repository; 
 is a fresh volume, as Compose would make an empty folder there.
 """
 
+import hashlib
+import posixpath
 import re
 from collections.abc import Mapping
 
@@ -12,11 +14,10 @@ from orchestrator.compose.model import Mount, MountKind, VolumesFrom
 from orchestrator.compose.paths import Tree, inside
 from orchestrator.compose.policy import MAX_TMPFS
 from orchestrator.compose.scalars import boolean, integer, items, mapping, nearest, refuse, size, text
+from orchestrator.compose.values import MAX_MODE, is_kernels, is_path, is_tmpfs_option, is_volume
 
-_TMPFS_OPTIONS = re.compile(r"(rw|ro|noexec|nosuid|nodev|mode=[0-7]{3,4}|uid=\d+|gid=\d+)")
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-_KERNEL = ("/proc", "/sys")
-_MODES = 0o7777
+_SHOWN = 40
+"""Characters of a folder's path in the name of the volume that stands for it."""
 
 
 def read_mounts(node: Node, tree: Tree, declared: Mapping[str, Node]) -> tuple[Mount, ...]:
@@ -34,11 +35,23 @@ def read_volumes_from(node: Node) -> tuple[VolumesFrom, ...]:
     return tuple(_volumes_from(item) for item in items(node))
 
 
+def container_path(node: Node, written: str) -> str:
+    """Where in the container something is mounted, written plainly. Of all kinds of mounts it is the same."""
+    path = "/" + posixpath.normpath(written).lstrip("/")
+    if not written.startswith("/") or ".." in written.split("/") or path == "/":
+        raise refuse(node, f"`{written}` is not a path in the container", "Write an absolute path, such as /data.")
+    if is_kernels(path):
+        raise refuse(node, f"`{written}` belongs to the kernel", "Mount it elsewhere, such as at /data.")
+    if not is_path(path):
+        raise refuse(node, f"`{written}` is not a path in the container", "Write an absolute path, such as /data.")
+    return path
+
+
 def _mount(node: Node, tree: Tree, declared: Mapping[str, Node]) -> Mount:
     found = mapping(node)
     if "target" not in found:
         raise refuse(node, "a mount needs `type` and `target`", "Write `type: volume` and `target: /data`.")
-    target = _target(found["target"], text(found["target"]))
+    target = container_path(found["target"], text(found["target"]))
     read_only = "read_only" in found and boolean(found["read_only"])
     source = found.get("source")
     match found["type"].value:
@@ -60,7 +73,7 @@ def _mount(node: Node, tree: Tree, declared: Mapping[str, Node]) -> Mount:
 
 def _volume(node: Node, target: str, options: Node | None, declared: Mapping[str, Node], *, read_only: bool) -> Mount:
     name = text(node)
-    if _NAME.fullmatch(name) is None:
+    if name.startswith("_") or not is_volume(name):
         raise refuse(node, f"`{name}` is not a volume's name", f"To mount a folder write ./{name}.")
     if name not in declared:
         raise refuse(
@@ -89,8 +102,16 @@ def _bind(node: Node, target: str, tree: Tree, *, read_only: bool) -> Mount:
     path = inside(node, source, "")
     if tree.has(path):
         return Mount(kind=MountKind.BIND, source=path, target=target, read_only=read_only)
-    name = "bind-" + re.sub(r"[^a-zA-Z0-9_.-]", "-", path)
-    return Mount(kind=MountKind.VOLUME, source=name, target=target, read_only=read_only)
+    return Mount(kind=MountKind.VOLUME, source=_volume_for(path), target=target, read_only=read_only)
+
+
+def _volume_for(path: str) -> str:
+    """The volume that stands for a folder which the repository does not hold: of one folder only, and of no name.
+
+    A declared volume cannot begin with `_`, and the digest tells apart what looks the same in a name.
+    """
+    shown = re.sub(r"[^a-zA-Z0-9_.-]", "-", path)[-_SHOWN:]
+    return f"_bind-{hashlib.sha256(path.encode()).hexdigest()[:16]}-{shown}"
 
 
 def _tmpfs_mount(target: str, options: Node | None) -> Mount:
@@ -99,16 +120,8 @@ def _tmpfs_mount(target: str, options: Node | None) -> Mount:
         kind=MountKind.TMPFS,
         target=target,
         size=min(size(said["size"]), MAX_TMPFS) if "size" in said else None,
-        mode=integer(said["mode"], 0, _MODES) if "mode" in said else None,
+        mode=integer(said["mode"], 0, MAX_MODE) if "mode" in said else None,
     )
-
-
-def _target(node: Node, target: str) -> str:
-    if not target.startswith("/") or target == "/" or ".." in target.split("/"):
-        raise refuse(node, f"`{target}` is not a path in the container", "Write an absolute path, such as /data.")
-    if target.startswith(_KERNEL):
-        raise refuse(node, f"`{target}` belongs to the kernel", "Mount it elsewhere, such as at /data.")
-    return target.rstrip("/")
 
 
 def _volumes_from(node: Node) -> VolumesFrom:
@@ -127,8 +140,8 @@ def _tmpfs(node: Node) -> tuple[str, str]:
         if option.startswith("size="):
             wanted = size(Node(value=option.removeprefix("size="), place=node.place))
             taken.append(f"size={min(wanted, MAX_TMPFS)}")
-        elif _TMPFS_OPTIONS.fullmatch(option):
+        elif is_tmpfs_option(option, MAX_TMPFS):
             taken.append(option)
         else:
             raise refuse(node, f"the tmpfs option `{option}` is not allowed", "Use size=, mode=, uid= and gid=.")
-    return _target(node, target), ",".join(taken)
+    return container_path(node, target), ",".join(taken)

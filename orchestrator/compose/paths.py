@@ -15,7 +15,7 @@ from orchestrator.compose.scalars import refuse
 from orchestrator.compose.shapes import Leaf, Listing, Record, Shape, Table
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|git@|github\.com/|[\w.-]+\.git(#|$)")
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|git@|github\.com/|(?!\./)[\w.-]+\.git(#|$)", re.ASCII)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,7 +83,9 @@ def beside(written: str, folder: str) -> str:
     """A relative path beside `folder`; anything else as it is."""
     if stays(written) or written.startswith(("/", "~")):
         return written
-    return posixpath.normpath(posixpath.join(folder, written))
+    path = posixpath.normpath(posixpath.join(folder, written))
+    # `./x.git` is a folder, and `x.git` a repository elsewhere: the one must not become the other here.
+    return f"./{path}" if is_remote(path) else path
 
 
 def stays(written: str) -> bool:

@@ -95,9 +95,15 @@ def _protocol(node: Node, protocol: str) -> str:
 
 def _range(node: Node, written: str) -> range:
     first, dash, last = written.partition("-")
-    if not first.isdecimal() or (dash and not last.isdecimal()) or max(len(first), len(last)) > len("65535"):
+    if not _is_number(first) or (dash and not _is_number(last)):
         raise refuse(node, f"`{written}` is not a port", "Write a number from 1 to 65535, or a range such as 80-82.")
     low, high = int(first), int(last or first)
-    if not 1 <= low <= high <= MAX_PORT or high - low >= MAX_RANGE:
+    if not 1 <= low <= high <= MAX_PORT:
         raise refuse(node, f"`{written}` is not a port", "Write a number from 1 to 65535, or a range such as 80-82.")
+    if high - low >= MAX_RANGE:
+        raise refuse(node, f"`{written}` is more than {MAX_RANGE} ports", "Name the ports that are needed.")
     return range(low, high + 1)
+
+
+def _is_number(written: str) -> bool:
+    return written.isascii() and written.isdecimal() and len(written) <= len("65535")

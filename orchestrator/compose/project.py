@@ -15,7 +15,7 @@ from orchestrator.compose.load import Node, load, without_resets
 from orchestrator.compose.merge import merge
 from orchestrator.compose.scalars import mapping, refuse, text
 from orchestrator.compose.shapes import complete, made
-from orchestrator.compose.sources import Scope, Sources
+from orchestrator.compose.sources import Metered, Scope, Sources
 from orchestrator.errors import ComposeError, Place
 
 PLAIN_NAMES = frozenset({"compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"})
@@ -36,6 +36,8 @@ class Project:
 
     path: str
     """The main file."""
+    repository: Mapping[str, bytes]
+    """Every file of the repository: what is read of it after the project counts as part of the project."""
     folder: str
     """The project directory: a folder of the repository, `.` for its root."""
     root: Node
@@ -60,17 +62,22 @@ class Project:
 
 
 def project(
-    files: Mapping[str, bytes], path: str, variables: Mapping[str, str], profiles: Iterable[str] | None = None
+    files: Mapping[str, bytes],
+    path: str,
+    variables: Mapping[str, str],
+    profiles: Iterable[str] | None = None,
+    forgiven: list[ComposeError] | None = None,
 ) -> Project:
     """The project of the Compose file at `path`, with its override file if it has one.
 
-    `variables` win over the `.env` beside the file. `profiles` default to COMPOSE_PROFILES.
-    Raises ComposeError for the first thing that Compose would not read.
+    `variables` win over the `.env` beside the file. `profiles` default to COMPOSE_PROFILES. With `forgiven`, required
+    variables without a value are read as empty and their errors put there.
+    Raises ComposeError for the first thing that Compose would not read, and for more files than one project may need.
     """
     if path not in files:
         raise ComposeError(Place(file=path), "there is no such file in the repository", f"Add {path}.")
     folder = posixpath.dirname(path) or "."
-    sources = Sources(files=files)
+    sources = Sources(files=Metered(files), forgiven=forgiven)
     known = {**_dotenv(sources, folder, variables), **variables}
     scope = Scope(folder=folder, variables=known)
     root = without_resets(layered((path, *_overrides(files, path)), scope, sources))
@@ -80,6 +87,7 @@ def project(
     asked = known.get("COMPOSE_PROFILES", "").split(",") if profiles is None else profiles
     return Project(
         path=path,
+        repository=sources.files,
         folder=folder,
         root=_with_implied(root),
         variables=known,

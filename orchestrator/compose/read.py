@@ -6,10 +6,11 @@ Pure: files come in as bytes, variables as a map. Callers: the worker's steps, `
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from orchestrator.compose.checks import check
 from orchestrator.compose.load import Node
 from orchestrator.compose.model import Build, Network, PreviewBlock, Service, Stack
 from orchestrator.compose.order import cycle
-from orchestrator.compose.paths import Tree, inside
+from orchestrator.compose.paths import inside
 from orchestrator.compose.policy import TABLES, judge
 from orchestrator.compose.preview import read_preview
 from orchestrator.compose.project import Project, project
@@ -52,13 +53,10 @@ def read(files: Mapping[str, bytes], path: str, variables: Mapping[str, str]) ->
     active = _active(found, preview)
     findings = Findings(warnings=[*found.warnings, *_misspelt(found.root)])
     _judge(found, active, findings)
-    frame = Frame(
-        tree=Tree(files=files),
-        variables=found.variables,
-        sections={name: found.section(name) for name in ("volumes", "networks", "secrets", "configs")},
-    )
+    frame = Frame.of(found)
     services = {name: read_service(name, node, frame, findings) for name, node in active.items()}
     _check_references(services, found)
+    check(found, active)
     return Stack(
         path=path,
         services=_with_shared_builds(services),
@@ -105,8 +103,6 @@ def _judge(found: Project, active: Mapping[str, Node], findings: Findings) -> No
     for section in ("secrets", "configs"):
         for node in found.section(section).values():
             _check_file(node)
-    if any(name != "default" for name in found.section("networks")):
-        findings.notes.append(f"{root['networks'].place}: all services of a preview share one network.")
 
 
 def _check_driver(node: Node, driver: str) -> None:
@@ -145,7 +141,8 @@ def _check_references(services: Mapping[str, Service], found: Project) -> None:
         for name, dependency in service.depends_on.items():
             if name in services or (name in declared and not dependency.required):
                 continue
-            raise _missing_dependency(service, name, declared)
+            raise _missing_dependency(mapping(mapping(declared[service.name])["depends_on"])[name], name, declared)
+        _check_shared(mapping(declared[service.name]), service, services)
         if "build" in mapping(declared[service.name]):
             _check_contexts(mapping(declared[service.name])["build"], services, declared)
     if circle := cycle(services):
@@ -154,6 +151,15 @@ def _check_references(services: Mapping[str, Service], found: Project) -> None:
             f"services wait for each other in a circle: {' -> '.join(circle)}",
             "Remove one of these dependencies.",
         )
+
+
+def _check_shared(keys: Mapping[str, Node], service: Service, services: Mapping[str, Service]) -> None:
+    """What is taken over from another service's container needs that service to have one."""
+    shared = [(keys["network_mode"], service.network_service)] if service.network_service else []
+    for node, name in (*shared, *((keys["volumes_from"], taken.service) for taken in service.volumes_from)):
+        if name in services and services[name].replicas == 0:
+            what = f"`{name}` has no container to share: its scale is 0"
+            raise refuse(node, what, f"Remove this, or let `{name}` start.")
 
 
 def _check_contexts(build: Node, services: Mapping[str, Service], declared: Mapping[str, Node]) -> None:
@@ -176,15 +182,15 @@ def _check_contexts(build: Node, services: Mapping[str, Service], declared: Mapp
         raise refuse(node, f"there is no service `{name}`", nearest(name, declared) or "Name a service with `build`.")
 
 
-def _missing_dependency(service: Service, name: str, declared: Mapping[str, Node]) -> ComposeError:
-    place = replace(service.place, path=f"{service.place.path}.depends_on")
+def _missing_dependency(node: Node, name: str, declared: Mapping[str, Node]) -> ComposeError:
+    """At `depends_on`, or at the link, the shared network or the shared volumes that imply the dependency."""
     if name in declared:
-        return ComposeError(
-            place,
+        return refuse(
+            node,
             f"`{name}` has a profile that is not active, so it does not start",
             f"Add its profile to COMPOSE_PROFILES in .env, or `required: false` to the dependency on {name}.",
         )
-    return ComposeError(place, f"there is no service `{name}`", nearest(name, declared) or "Remove the dependency.")
+    return refuse(node, f"there is no service `{name}`", nearest(name, declared) or "Remove the dependency.")
 
 
 def _with_shared_builds(services: Mapping[str, Service]) -> Mapping[str, Service]:

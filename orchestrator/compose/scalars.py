@@ -18,22 +18,30 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 
 _TRUE = frozenset({"1", "t", "true", "y", "yes", "on"})
 _FALSE = frozenset({"0", "f", "false", "n", "no", "off"})
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d|w)")
-_SECONDS: Mapping[str, float] = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
-    "m": 60.0,
-    "h": 3600.0,
-    "d": 86_400.0,
-    "w": 604_800.0,
-}
+_LONGEST = 200
+"""Characters of a number, a duration or a size: patterns may go back over so many without anybody noticing."""
+_LONGEST_WORD = 64
+"""Characters of a word that a known one is sought for: no name that we know is half as long."""
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d|w)")
+_DURATION = re.compile(f"(?:{_PART.pattern})+")
 _NANOSECONDS = 10**9
+_UNITS: Mapping[str, int] = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "ms": 10**6,
+    "s": _NANOSECONDS,
+    "m": 60 * _NANOSECONDS,
+    "h": 3600 * _NANOSECONDS,
+    "d": 86_400 * _NANOSECONDS,
+    "w": 604_800 * _NANOSECONDS,
+}
+"""Nanoseconds in each unit."""
+_LONGEST_DURATION = 2**63 - 1
+"""Nanoseconds: as many as Compose, and the Engine, can hold."""
 _ENDLESS = 2**31
 """No author means a number as large as this: a limit there is not worth a word."""
-_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])i?)?b?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?(?:([kmgtp])i?)?b?", re.IGNORECASE)
 _POWERS = ("", "k", "m", "g", "t", "p")
 _PLAIN_POWERS = (-4, 6)
 """The powers of ten for which Go prints a float without an exponent."""
@@ -94,7 +102,7 @@ def boolean(node: Node) -> bool:
 def integer(node: Node, low: int, high: int) -> int:
     """A whole number from `low` to `high`, or a string of one."""
     found = node.value
-    if isinstance(found, str) and re.fullmatch(r"[+-]?\d{1,18}", found):
+    if isinstance(found, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", found):
         found = int(found)
     if isinstance(found, float) and found.is_integer():
         found = int(found)
@@ -126,24 +134,27 @@ def number(node: Node) -> float:
 
 def signed(node: Node) -> float:
     """Any number, or a string of one."""
-    try:
-        found = float(node.value) if isinstance(node.value, str | int | float) else math.nan
-    except (ValueError, OverflowError):
-        found = math.nan
-    if isinstance(node.value, bool) or not math.isfinite(found):
+    found = math.nan if isinstance(node.value, bool) else _float(node.value)
+    if not math.isfinite(found):
         raise refuse(node, f"this must be a number, and is {_shown(node)}", "Write a number such as 0.5.")
     return found
 
 
+def _float(value: object) -> float:
+    """A number as Go reads it: of ASCII, and without a blank. Not a number for anything else."""
+    if isinstance(value, str) and not (len(value) <= _LONGEST and value.isascii() and value == value.strip()):
+        return math.nan
+    try:
+        return float(value) if isinstance(value, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
+
+
 def duration(node: Node) -> float:
     """Seconds, from `1h30m`, `10s`, `500ms`."""
-    written = node.value
-    if isinstance(written, str) and written:
-        if written == "0":
-            return 0.0
-        parts = _DURATION.findall(written)
-        if "".join(amount + unit for amount, unit in parts) == written:
-            return float(sum(float(amount) * _SECONDS[unit] for amount, unit in parts))
+    found = _nanoseconds(node.value)
+    if found is not None and found <= _LONGEST_DURATION:
+        return found / _NANOSECONDS
     raise refuse(node, f"{_shown(node)} is not a duration", "Write a number with its unit, such as 10s or 1m30s.")
 
 
@@ -155,7 +166,7 @@ def duration_text(node: Node) -> str:
 
 def go_duration(written: str) -> str:
     """A duration as Go prints it: `1h30m0s`, `1.5s`, `100ms`."""
-    left = _nanoseconds(written)
+    left = _nanoseconds(written) or 0
     if left < _NANOSECONDS:
         return _small_duration(left)
     seconds, fraction = divmod(left, _NANOSECONDS)
@@ -170,7 +181,8 @@ def size(node: Node) -> int:
     """Bytes, from `512`, `64m`, `1.5gb`, `1 KiB`."""
     if isinstance(node.value, int) and not isinstance(node.value, bool) and node.value >= 0:
         return node.value
-    found = _SIZE.fullmatch(node.value) if isinstance(node.value, str) else None
+    short = isinstance(node.value, str) and len(node.value) <= _LONGEST
+    found = _SIZE.fullmatch(str(node.value)) if short else None
     if found is None:
         raise refuse(node, f"{_shown(node)} is not a size", "Write a number of bytes, or one with k, m or g.")
     return int(float(found[1]) * 1024 ** _POWERS.index((found[2] or "").lower()))
@@ -228,6 +240,8 @@ def check_keys(node: Node, known: Iterable[str], refused: Mapping[str, str] | No
 
 def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """A remedy that names the known word most like `word`, or nothing."""
+    if len(word) > _LONGEST_WORD:
+        return ""
     found = difflib.get_close_matches(word, [str(name) for name in known], n=1, cutoff=likeness)
     return f"Did you mean `{found[0]}`?" if found else ""
 
@@ -244,9 +258,13 @@ def _shown(node: Node) -> str:
     return f"`{node.value}`" if isinstance(node.value, str | int | float) and node.value != "" else node.kind
 
 
-def _nanoseconds(written: str) -> int:
-    parts = _DURATION.findall(written)
-    return int(sum(Decimal(amount) * Decimal(repr(_SECONDS[unit])) for amount, unit in parts) * _NANOSECONDS)
+def _nanoseconds(written: object) -> int | None:
+    """None for what is no duration."""
+    if written == "0":
+        return 0
+    if not isinstance(written, str) or len(written) > _LONGEST or _DURATION.fullmatch(written) is None:
+        return None
+    return int(sum(Decimal(amount) * _UNITS[unit] for amount, unit in _PART.findall(written)))
 
 
 def _small_duration(nanoseconds: int) -> str:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from orchestrator.compose.load import Node
 from orchestrator.compose.model import FileMount
+from orchestrator.compose.mounts import container_path
 from orchestrator.compose.paths import Tree, inside
 from orchestrator.compose.scalars import items, mapping, nearest, refuse, text
-
-MAX_ID = 2**31 - 1
+from orchestrator.compose.values import MAX_ID, MAX_MODE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Granted:
             content=content,
             uid=_id(found.get("uid")),
             gid=_id(found.get("gid")),
-            mode=int(text(found["mode"]), 8) & 0o777 if "mode" in found else None,
+            mode=_mode(found["mode"]) if "mode" in found else None,
         )
 
     def _source(self, node: Node, name: str) -> tuple[str | None, str | None]:
@@ -83,15 +83,22 @@ class Granted:
 
 
 def _target(node: Node, target: str, folder: str) -> str:
-    if ".." in target.split("/") or "\0" in target:
-        raise refuse(node, f"`{target}` is not a path in the container", "Write a name, or an absolute path.")
-    return posixpath.join(folder, target)
+    """A path in the container; of a build, which has no folder for it, the secret's id as it is."""
+    return container_path(node, posixpath.join(folder, target)) if folder else target
+
+
+def _mode(node: Node) -> int:
+    """Permission bits, which the language has written in octal digits. What is above them is not for a file."""
+    written = text(node)
+    if not written.isdecimal() or int(written, 8) > MAX_MODE:
+        raise refuse(node, f"`{written}` is not a file mode", "Write one such as 0440.")
+    return int(written, 8) & 0o777
 
 
 def _id(node: Node | None) -> int | None:
     if node is None or node.value == "":
         return None
     written = text(node)
-    if not written.isdecimal() or int(written[:11]) > MAX_ID:
+    if not (written.isascii() and written.isdecimal()) or int(written[:11]) > MAX_ID:
         raise refuse(node, f"`{written}` is not a user's or a group's number", 'Write one such as "1000".')
     return int(written)

@@ -26,6 +26,7 @@ from orchestrator.compose.mounts import read_mounts, read_tmpfs, read_volumes_fr
 from orchestrator.compose.paths import Tree
 from orchestrator.compose.policy import MAX_GRACE, MAX_SHM, MIN_INTERVAL
 from orchestrator.compose.ports import read_expose, read_ports
+from orchestrator.compose.project import Project
 from orchestrator.compose.scalars import (
     boolean,
     choice,
@@ -41,18 +42,31 @@ from orchestrator.compose.scalars import (
     text,
 )
 from orchestrator.compose.secrets import Granted
+from orchestrator.compose.sources import VariableFiles
 from orchestrator.compose.ulimits import read_ulimits
+from orchestrator.compose.values import (
+    CAPABILITIES,
+    MIN_CPUS,
+    MIN_HEALTH_TIME,
+    MIN_MEMORY,
+    NEW_CAPABILITIES,
+    is_address,
+    is_host,
+    is_signal,
+    is_working_dir,
+)
 
 MAX_REPLICAS = 10
 NO_LIMIT = -1
 """How Compose writes that there is no limit."""
 _BARE_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}|sha256:.*")
-_IMAGE = re.compile(r"[a-z0-9][\w.:/-]*(?:@sha256:[0-9a-f]{64})?")
+_IMAGE = re.compile(r"[a-z0-9][\w.:/-]*(?:@sha256:[0-9a-f]{64})?", re.ASCII)
 _HOSTNAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9_])?")
-_SIGNAL = re.compile(r"(SIG)?[A-Z0-9+-]{2,12}|\d{1,2}")
+_SAME_KIND: Mapping[str, str] = {"configs": "secrets"}
+"""Of a secret and a config in one place the secret counts, as in Compose."""
 _OWN_LIMITS = (("memory", "mem_limit"), ("cpus", "cpus"), ("pids", "pids_limit"))
 _PLATFORM = re.compile(r"[a-z0-9]+(/[a-z0-9]+){0,2}")
-_RESTART = re.compile(r"no|always|unless-stopped|on-failure(:\d+)?")
+_RESTART = re.compile(r"no|always|unless-stopped|on-failure(:[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +75,19 @@ class Frame:
 
     tree: Tree
     variables: Mapping[str, str]
+    variable_files: VariableFiles
     sections: Mapping[str, Mapping[str, Node]]
     """What is declared at the top: `volumes`, `networks`, `secrets` and `configs`."""
+
+    @classmethod
+    def of(cls, found: Project) -> "Frame":
+        """The frame of a project that was read."""
+        return cls(
+            tree=Tree(files=found.repository),
+            variables=found.variables,
+            variable_files=VariableFiles(files=found.repository, variables=found.variables),
+            sections={name: found.section(name) for name in ("volumes", "networks", "secrets", "configs")},
+        )
 
     def granted(self, kind: str) -> Granted:
         """What of the `kind` a service may be given: `secret` or `config`."""
@@ -89,6 +114,7 @@ def read_service(name: str, node: Node, frame: Frame, findings: Findings) -> Ser
     for kind, folder in (("secret", "/run/secrets"), ("config", "/")):
         if f"{kind}s" in found:
             fields[f"{kind}s"] = frame.granted(kind).read(found[f"{kind}s"], folder)
+    _check_targets(found, fields)
     return Service(
         name=name,
         place=node.place,
@@ -101,6 +127,16 @@ def read_service(name: str, node: Node, frame: Frame, findings: Findings) -> Ser
         **fields,
         **_environment(found, frame, findings),
     )
+
+
+def _check_targets(found: Mapping[str, Node], fields: Mapping[str, Any]) -> None:
+    """Two mounts of one list are one, as in Compose; of two lists the Engine takes neither."""
+    seen: dict[str, str] = {}
+    for key in ("volumes", "tmpfs", "secrets", "configs"):
+        given = fields.get(key, ())
+        for target in given if key == "tmpfs" else (mount.target for mount in given):
+            if seen.setdefault(target, key) not in (key, _SAME_KIND.get(key)):
+                raise refuse(found[key], f"`{seen[target]}` mounts at `{target}` too", "Mount one of them elsewhere.")
 
 
 def _build(node: Node, found: Mapping[str, Node], frame: Frame, findings: Findings) -> Build | None:
@@ -117,7 +153,7 @@ def _build(node: Node, found: Mapping[str, Node], frame: Frame, findings: Findin
 
 
 def _environment(found: Mapping[str, Node], frame: Frame, findings: Findings) -> dict[str, Any]:
-    environment = Environment(tree=frame.tree, variables=frame.variables)
+    environment = Environment(files=frame.variable_files)
     if "env_file" in found:
         environment.read_files(found["env_file"])
     if "environment" in found:
@@ -199,7 +235,7 @@ def _replicas(found: Mapping[str, Node]) -> int:
 def _limit(found: Mapping[str, Node]) -> Limit:
     """What the container may use: the service's own keys win over `deploy.resources.limits`, as in Compose."""
     said = {**_deploy_limits(found.get("deploy")), **{key: found[name] for key, name in _OWN_LIMITS if name in found}}
-    readers: Mapping[str, Callable[[Node], object]] = {"cpus": number, "memory": size, "pids": _pids}
+    readers: Mapping[str, Callable[[Node], object]] = {"cpus": _cpus, "memory": _memory, "pids": _pids}
     values: dict[str, Any] = {key: readers[key](child) for key, child in said.items() if child.value != NO_LIMIT}
     return Limit(places={key: child.place for key, child in said.items()}, **values)
 
@@ -209,6 +245,20 @@ def _deploy_limits(node: Node | None) -> dict[str, Node]:
     limits = mapping(resources).get("limits") if resources is not None else None
     found = mapping(limits) if limits is not None else {}
     return {key: child for key, child in found.items() if not key.startswith("x-")}
+
+
+def _cpus(node: Node) -> float:
+    cpus = number(node)
+    if 0 < cpus < MIN_CPUS:
+        raise refuse(node, f"`{node.value}` is too little of a processor", f"Write {MIN_CPUS} or more.")
+    return cpus
+
+
+def _memory(node: Node) -> int:
+    octets = size(node)
+    if 0 < octets < MIN_MEMORY:
+        raise refuse(node, f"`{node.value}` is too little memory for a container", "Write 6m or more.")
+    return octets
 
 
 def _pids(node: Node) -> int:
@@ -227,7 +277,7 @@ def _hook(node: Node) -> Hook:
     return Hook(
         command=command,
         user=text(found["user"]) if "user" in found else None,
-        working_dir=text(found["working_dir"]) if "working_dir" in found else None,
+        working_dir=_working_dir(found["working_dir"]) if "working_dir" in found else None,
         environment=_plain(found["environment"]) if "environment" in found else {},
     )
 
@@ -266,17 +316,27 @@ def _dependency(node: Node) -> Dependency:
 
 
 def _healthcheck(node: Node) -> Healthcheck:
-    seconds = ("interval", "timeout", "start_period", "start_interval")
+    readers = {"timeout": _time, "start_period": _time, "interval": _interval, "start_interval": _interval}
     found = mapping(node)
     if "disable" in found and boolean(found["disable"]):
         return Healthcheck(test=("NONE",))
-    fields: dict[str, Any] = {key: duration(found[key]) for key in seconds if key in found}
-    for key in ("interval", "start_interval"):
-        if fields.get(key):
-            fields[key] = max(fields[key], MIN_INTERVAL)
+    fields: dict[str, Any] = {key: reader(found[key]) for key, reader in readers.items() if key in found}
     if "retries" in found:
         fields["retries"] = integer(found["retries"], 0, 1000)
     return Healthcheck(test=_test(found["test"]) if "test" in found else (), **fields)
+
+
+def _interval(node: Node) -> float:
+    """A pause between two tests; none at all is the Engine's own."""
+    seconds = duration(node)
+    return max(seconds, MIN_INTERVAL) if seconds else seconds
+
+
+def _time(node: Node) -> float:
+    seconds = duration(node)
+    if 0 < seconds < MIN_HEALTH_TIME:
+        raise refuse(node, f"`{node.value}` is shorter than the Engine can wait", "Write 1ms or more.")
+    return seconds
 
 
 def _test(node: Node) -> tuple[str, ...]:
@@ -288,18 +348,23 @@ def _test(node: Node) -> tuple[str, ...]:
 
 def _extra_hosts(node: Node) -> Mapping[str, tuple[str, ...]]:
     """Names to addresses. They stand in the container's own /etc/hosts and lead nowhere that an address does not."""
-    return {name: tuple(_address(item, text(item)) for item in items(child)) for name, child in mapping(node).items()}
+    found: dict[str, tuple[str, ...]] = {}
+    for name, child in mapping(node).items():
+        if not is_host(name):
+            raise refuse(child, f"`{name}` is not a host name", "Use letters, digits, -, _ and dots.")
+        found[name] = tuple(_address(item, text(item)) for item in items(child))
+    return found
 
 
-def _address(node: Node, address: str) -> str:
-    try:
-        return str(ipaddress.ip_address(address.strip("[]")))
-    except ValueError:
+def _address(node: Node, written: str) -> str:
+    address = written.strip("[]")
+    if not is_address(address):
         raise refuse(
             node,
-            f"`{address}` is not an address" if address != "host-gateway" else "`host-gateway` leads to the host",
+            "`host-gateway` leads to the host" if address == "host-gateway" else f"`{written}` is not an address",
             "Remove the entry: a preview reaches its own services by their names.",
-        ) from None
+        )
+    return str(ipaddress.ip_address(address))
 
 
 def _name(node: Node) -> str:
@@ -307,6 +372,34 @@ def _name(node: Node) -> str:
     if _HOSTNAME.fullmatch(name) is None:
         raise refuse(node, f"`{name}` is not a host name", "Use letters, digits, - and _.")
     return name
+
+
+def _signal(node: Node) -> str:
+    word = text(node)
+    if not is_signal(word):
+        raise refuse(node, f"`{word}` is not a signal", "Write one such as SIGINT.")
+    return word.upper()
+
+
+def _working_dir(node: Node) -> str:
+    path = text(node)
+    if not is_working_dir(path):
+        raise refuse(node, f"`{path}` is not an absolute path", "Write one such as /app.")
+    return path
+
+
+def _capabilities(node: Node) -> tuple[str, ...]:
+    """What is dropped, less what no container has in the first place and not every machine knows."""
+    found: list[str] = []
+    for item in items(node):
+        word = scalar_text(item)
+        name = word.upper().removeprefix("CAP_")
+        if name not in CAPABILITIES | NEW_CAPABILITIES:
+            remedy = nearest(name, CAPABILITIES) or "Write one such as NET_RAW, or ALL."
+            raise refuse(item, f"`{word}` is not a capability", remedy)
+        if name in CAPABILITIES:
+            found.append(word)
+    return tuple(found)
 
 
 def _matching(pattern: re.Pattern[str], what: str, example: str) -> Callable[[Node], str]:
@@ -334,10 +427,10 @@ _READERS: Mapping[str, Callable[[Node], object]] = {
     "healthcheck": _healthcheck,
     "tmpfs": read_tmpfs,
     "profiles": lambda node: frozenset(text(item) for item in items(node)),
-    "working_dir": text,
+    "working_dir": _working_dir,
     "user": text,
     "init": boolean,
-    "stop_signal": _matching(_SIGNAL, "a signal", "SIGINT"),
+    "stop_signal": _signal,
     "stop_grace_period": lambda node: min(duration(node), MAX_GRACE),
     "read_only": boolean,
     "hostname": _name,
@@ -346,7 +439,7 @@ _READERS: Mapping[str, Callable[[Node], object]] = {
     "tty": boolean,
     "stdin_open": boolean,
     "shm_size": lambda node: min(size(node), MAX_SHM),
-    "cap_drop": lambda node: tuple(scalar_text(item) for item in items(node)),
+    "cap_drop": _capabilities,
     "extra_hosts": _extra_hosts,
 }
 """One reader for each key that becomes the field of the same name."""

@@ -1,7 +1,9 @@
 """What every Engine must do: one suite for the real one and for the fake that the tests of steps use."""
 
+import tracemalloc
 from collections.abc import AsyncIterator
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ SLEEP = ["sleep", "300"]
 TALK = ["sh", "-c", "printf 'one\\ntwo\\n'; printf '\\033[31mred\\033[0m \\377\\n' >&2; exit 3"]
 MISSING = ["/no/such/program"]
 EXACTLY = ("sh", "-c", "test $(id -u) = 1000 && test $(pwd) = /tmp && test $NAME = value && exit 7")
+ENDLESS = ("CMD", "yes")
 CHECKS: dict[tuple[str, ...], int | None] = {
     ("CMD", "true"): 0,
     ("CMD", "sh", "-c", "exit 4"): 4,
@@ -57,7 +60,7 @@ def labels(rig: tuple[Engine, dict[str, str]]) -> dict[str, str]:
 def _fake() -> FakeEngine:
     fake = FakeEngine()
     fake.add_image(BASE_IMAGE)
-    fake.checks = {**CHECKS, ("CMD", *EXACTLY): 7}
+    fake.checks = {**CHECKS, ENDLESS: None, ("CMD", *EXACTLY): 7}
     fake.programs[tuple(TALK)] = Program(lines=("one", "two", "\x1b[31mred\x1b[0m \ufffd"), exit_code=3)
     fake.programs[tuple(MISSING)] = Program(error="exec: /no/such/program: no such file or directory")
     return fake
@@ -163,6 +166,20 @@ async def test_a_command_that_does_not_exist(engine: Engine, labels: dict[str, s
     assert (status.running, status.started, status.exit_code) == (False, False, None)
 
 
+async def test_an_ended_container_is_started_again(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("c")
+    await engine.create_container(name, body(labels, TALK))
+    for _ in range(2):
+        await engine.start(name)
+
+        async def ended() -> bool:
+            return (await status_of(engine, name)).exit_code == 3
+
+        await eventually(ended, "the container's end")
+    again = [line for line in await engine.logs(name, 10) if line == "one"]
+    assert len(again) == 2
+
+
 async def test_starting_what_is_gone(engine: Engine) -> None:
     with pytest.raises(TemporaryError):
         await engine.start(unique("c"))
@@ -197,6 +214,19 @@ async def test_checks_run_inside(engine: Engine, labels: dict[str, str]) -> None
         assert await engine.run_check(name, test, 10 if code is not None else 0.5) == code
     await engine.remove_container(name)
     assert await engine.run_check(name, ("CMD", "true"), 10) == 1
+
+
+async def test_what_a_check_prints_without_end_is_not_kept(engine: Engine, labels: dict[str, str]) -> None:
+    name = unique("c")
+    await engine.create_container(name, body(labels, SLEEP))
+    await engine.start(name)
+    assert await engine.run_check(name, ("CMD", "true"), 10) == 0
+    tracemalloc.start()
+    try:
+        assert await engine.run_check(name, ENDLESS, 1) is None
+        assert tracemalloc.get_traced_memory()[1] < 8 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 async def test_commands_run_inside(engine: Engine, labels: dict[str, str]) -> None:
@@ -303,6 +333,19 @@ async def test_a_volume_from_made_to_gone(engine: Engine, labels: dict[str, str]
     await engine.remove_volume(name)
     await engine.remove_volume(name)
     assert await engine.objects(labels) == []
+
+
+async def test_what_a_container_may_write_to_on_the_host(
+    engine: Engine, labels: dict[str, str], tmp_path: Path
+) -> None:
+    writer, reader = unique("c"), unique("c")
+    mount = {"Type": "bind", "Source": str(tmp_path), "Target": "/data"}
+    passing = {"Type": "tmpfs", "Target": "/passing"}
+    await engine.create_container(writer, body(labels, SLEEP, mounts=(mount, passing)))
+    await engine.create_container(reader, body(labels, SLEEP, mounts=(mount | {"ReadOnly": True}, passing)))
+    for container in (writer, reader):
+        await engine.start(container)
+    assert [(await status_of(engine, each)).volumes for each in (writer, reader)] == [{str(tmp_path)}, frozenset()]
 
 
 async def test_objects_are_found_by_all_of_their_labels(engine: Engine, labels: dict[str, str]) -> None:

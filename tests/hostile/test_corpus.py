@@ -11,11 +11,12 @@ from orchestrator.check import check
 from orchestrator.cli.check import USUAL_LIMITS
 from orchestrator.cli.checkout import Checkout
 from orchestrator.compose.database import DatabaseUrls
+from orchestrator.compose.harmless import assert_harmless
 from orchestrator.compose.inject import Facts
 from orchestrator.compose.load import MAX_BYTES
 from orchestrator.compose.model import MountKind, Service, Stack
 from orchestrator.compose.prepare import prepare
-from orchestrator.compose.requests import Limits, Surroundings, aliases_of, assert_harmless, container_body
+from orchestrator.compose.requests import Limits, Surroundings, aliases_of, container_body
 from orchestrator.errors import ComposeError
 from tests.hostile.bombs import bombs
 from tests.hostile.cases import CANARY, Body, Case

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.compose.requests import Limits, Surroundings, assert_harmless
+from orchestrator.compose.harmless import assert_harmless
+from orchestrator.compose.requests import Limits, Surroundings
 from orchestrator.errors import OperatorError
 
 AROUND = Surroundings(

@@ -79,6 +79,9 @@ def stack(top: str = "", /, **services: str) -> str:
 BUILT = "environment: {GIT_SHA: '${GIT_SHA}'}"
 """What makes a service that is built from the repository another one with each push."""
 DATA = "volumes: {data: }\n"
+FILES = {"data/kept": b"from the repository"}
+PLACES = pytest.mark.parametrize("source", ["data", "./data"])
+"""Where a store may keep its data: in a volume, and in a folder of the repository's copy."""
 
 
 def containers(preview: LaunchedPreview) -> dict[str, dict[str, Any]]:
@@ -126,7 +129,28 @@ async def test_only_what_changed_is_made_anew(preview: LaunchedPreview) -> None:
     await preview.serve(deployment)
     after = containers(preview)
     assert {name for name in after if after[name]["Id"] != before[name]["Id"]} == {"web"}
-    assert after["tool"]["State"] == before["tool"]["State"], "what has done its work is not done again"
+    assert when(after["tool"], "StartedAt") > when(before["tool"], "StartedAt"), "as `docker compose up` does it"
+
+
+async def test_a_one_shot_runs_once_for_each_deployment_and_is_waited_for(preview: LaunchedPreview) -> None:
+    text = stack(
+        DATA,
+        web=f"{BUILT}\ndepends_on: {{migrate: {{condition: service_completed_successfully}}}}",
+        migrate="command: sh -c 'sleep 0.3; echo ran >> /data/log'\nvolumes: ['data:/data']",
+        reader="volumes: ['data:/data:ro']",
+    )
+
+    async def runs(commit: str) -> int:
+        await preview.up(text, commit)
+        with contextlib.suppress(ValueError):
+            assert preview.lines.index("migrate: done") < preview.lines.index("web: started")
+        reader = next(c for c in all_containers(preview) if "-reader-" in c["Name"])
+        return run_inside(reader, "cat", "/data/log").count("ran")
+
+    assert await runs(FIRST) == 1
+    assert await runs(FIRST) == 1, "a run that was cut short does not do it twice"
+    await preview.serve(await preview.up(text, FIRST))
+    assert await runs(SECOND) == 2
 
 
 async def test_what_left_the_file_goes_and_its_volume_stays(preview: LaunchedPreview) -> None:
@@ -156,11 +180,13 @@ async def test_a_failing_change_leaves_the_old_one_serving(preview: LaunchedPrev
     }
 
 
-async def test_two_never_write_to_one_volume(preview: LaunchedPreview) -> None:
-    text = stack(DATA, db="volumes: ['data:/data']\nenvironment: {V: '${GIT_SHA}'}", reader="volumes: ['data:/in:ro']")
-    await preview.serve(await preview.up(text, FIRST))
+@PLACES
+async def test_two_never_write_to_one_place(preview: LaunchedPreview, source: str) -> None:
+    changing = f"volumes: ['{source}:/data']\nenvironment: {{V: '${{GIT_SHA}}'}}"
+    text = stack(DATA, db=changing, reader=f"volumes: ['{source}:/in:ro']")
+    await preview.serve(await preview.up(text, FIRST, FILES))
     reader = containers(preview)["reader"]
-    deployment = await preview.up(text, SECOND)
+    deployment = await preview.up(text, SECOND, FILES)
     found = {c["Name"]: c for c in all_containers(preview) if "-db-" in c["Name"]}
     old, new = sorted(found.values(), key=lambda container: when(container, "StartedAt"))
     assert not old["State"]["Running"]
@@ -170,13 +196,14 @@ async def test_two_never_write_to_one_volume(preview: LaunchedPreview) -> None:
     assert containers(preview)["reader"]["State"]["StartedAt"] == reader["State"]["StartedAt"]
 
 
-async def test_a_volume_is_given_back_when_the_new_one_fails(preview: LaunchedPreview) -> None:
-    volumes = "volumes: ['data:/data']"
-    await preview.serve(await preview.up(stack(DATA, db=volumes, init=f"command: 'true'\n{volumes}"), FIRST))
+@PLACES
+async def test_a_place_is_given_back_when_the_new_one_fails(preview: LaunchedPreview, source: str) -> None:
+    volumes = f"volumes: ['{source}:/data']"
+    await preview.serve(await preview.up(stack(DATA, db=volumes, init=f"command: 'true'\n{volumes}"), FIRST, FILES))
     before = containers(preview)
     broken = f"command: sh -c 'sleep 0.2; exit 3'\n{volumes}\nhealthcheck: {{test: 'false'}}"
     with pytest.raises(LaunchError, match="code 3"):
-        await preview.up(stack(DATA, db=broken), SECOND)
+        await preview.up(stack(DATA, db=broken), SECOND, FILES)
     await preview.fail()
     after = containers(preview)
     assert {name: found["Id"] for name, found in after.items()} == {name: f["Id"] for name, f in before.items()}
@@ -298,9 +325,35 @@ async def test_a_one_shot_that_fails_is_the_stacks_failure(preview: LaunchedPrev
     assert not containers(preview)["web"]["State"]["Running"]
 
 
-async def test_a_test_that_never_passes_is_unhealthy_when_the_engine_would_say_so(preview: LaunchedPreview) -> None:
+@pytest.mark.parametrize("test", ["'false'", "sleep 100"])
+async def test_a_test_that_never_passes_is_unhealthy_when_the_engine_would_say_so(
+    preview: LaunchedPreview, test: str
+) -> None:
     with pytest.raises(LaunchError, match="web is unhealthy: 2 tests failed"):
-        await preview.up(stack(web="healthcheck: {test: 'false', interval: 1s, timeout: 1s, retries: 2}"))
+        await preview.up(stack(web=f"healthcheck: {{test: {test}, interval: 1s, timeout: 1s, retries: 2}}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("user: nosuch", "unable to find user nosuch"),
+        ("user: '1000:nosuch'", "unable to find group nosuch"),
+        ("working_dir: /etc/passwd", "/etc/passwd is not a directory"),
+        ("volumes: ['./data:/etc/passwd']", 'mounting "data"'),
+        ("command: /no/such/program", "/no/such/program"),
+        (
+            "network_mode: service:short\ndepends_on: {short: {condition: service_completed_successfully}}",
+            "non running",
+        ),
+    ],
+)
+async def test_what_the_engine_does_not_take_names_the_place(preview: LaunchedPreview, text: str, words: str) -> None:
+    others = {"short": "command: 'true'"} if "short" in text else {}
+    with pytest.raises(LaunchError, match=r"^compose\.yaml:3:5 services\.web: ") as raised:
+        await preview.up(stack(web=text, **others), FIRST, FILES)
+    assert words in raised.value.message
+    hidden = (str(preview.launcher.hands.settings.data_dir), "/var/lib/docker")
+    assert not any(path in raised.value.message for path in hidden)
 
 
 async def test_waiting_for_the_health_of_what_has_no_test(preview: LaunchedPreview) -> None:
@@ -316,6 +369,41 @@ async def test_commands_after_the_start(preview: LaunchedPreview) -> None:
     assert run_inside(containers(preview)["web"], "cat", "/hooked") == "ada\n"
     with pytest.raises(LaunchError, match=r"web has a `post_start` command .* that exited with code 4"):
         await preview.up(stack(web="post_start: [{command: [sh, -c, 'exit 4']}]"))
+
+
+async def test_commands_after_the_start_are_made_up_for_when_a_run_was_cut_short(preview: LaunchedPreview) -> None:
+    hook = "volumes: ['data:/data']\npost_start: [{command: [sh, -c, 'test -e /data/go && echo ran >> /data/log']}]"
+    text = stack(DATA, web=hook, side="network_mode: service:web", other="volumes: ['data:/data']")
+    with pytest.raises(LaunchError, match="post_start"):
+        await preview.up(text)
+    run_inside(containers(preview)["other"], "touch", "/data/go")
+    await preview.serve(await preview.up(text))
+    found = containers(preview)
+    assert found["side"]["HostConfig"]["NetworkMode"] == f"container:{found['web']['Id']}"
+    await preview.up(text, SECOND)
+    assert run_inside(found["web"], "cat", "/data/log") == "ran\n", "what serves has had them"
+
+
+async def test_links_that_a_container_left_in_a_copy_lead_nowhere(preview: LaunchedPreview) -> None:
+    canary = preview.launcher.hands.settings.data_dir / "canary"
+    canary.mkdir()
+    (canary / "file").write_text("untouched")
+    plant = f"for name in link in conf; do rm -rf /d/$$name; ln -s {canary} /d/$$name; done"
+    files = {"data/in/kept": b"", "data/conf": b"", "more/kept": b"", "conf": b""}
+    await preview.serve(await preview.up(stack(web="volumes: ['./data:/d']"), FIRST, files))
+    run_inside(containers(preview)["web"], "sh", "-c", plant.replace("$$", "$"))
+
+    read = "cat /d/link/file /d/in/file /d/conf/file"
+    writing = "for name in link in conf; do echo touched > /d/$$name/file; rm -rf /d/$$name/*; done; sleep 300"
+    mounts = "volumes: ['./data:/d', './more:/d/in', './conf:/d/conf/file']"
+    with contextlib.suppress(LaunchError):
+        await preview.serve(await preview.up(stack(web=f"command: sh -c '{writing}'\n{mounts}"), SECOND, files))
+        assert "untouched" not in run_inside(containers(preview)["web"], "sh", "-c", read)
+    await preview.serve(await preview.up(stack(web="volumes: ['./data:/d']"), FIRST, files))
+    assert "untouched" not in run_inside(containers(preview)["web"], "sh", "-c", read)
+    await preview.down()
+    assert [found.name for found in canary.iterdir()] == ["file"]
+    assert (canary / "file").read_text() == "untouched"
 
 
 async def test_commands_before_a_newer_container_takes_the_place(preview: LaunchedPreview) -> None:
@@ -334,6 +422,15 @@ async def test_commands_before_a_newer_container_takes_the_place(preview: Launch
     await preview.up(stack(DATA, web=hooked("never"), reader=reader), SECOND)
     await preview.fail()
     assert log() == "first\nsecond\n", "what failed ends at once"
+
+
+async def test_what_several_take_the_place_of_is_stopped_once(preview: LaunchedPreview) -> None:
+    hook = "pre_stop: [{command: [sh, -c, 'echo stopped >> /data/log; sleep 0.3'], user: root}]"
+    changing = f"environment: {{V: '${{GIT_SHA}}'}}\nvolumes: ['data:/data']\n{hook}"
+    text = stack(DATA, web=changing, worker=changing, reader="volumes: ['data:/data:ro']")
+    await preview.serve(await preview.up(text, FIRST))
+    await preview.serve(await preview.up(text, SECOND))
+    assert run_inside(containers(preview)["reader"], "cat", "/data/log") == "stopped\n" * 2
 
 
 async def test_a_stack_that_outgrows_its_subnet_moves_to_a_larger_one(small: LaunchedPreview) -> None:

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.errors import OperatorError, TemporaryError
+from orchestrator.errors import OperatorError, TemporaryError, Unavailable
 from orchestrator.preview import State
 from tests.support.world import FIRST, REMOVALS, SECOND, World
+from worker.converge import MAX_TEMPORARY_ATTEMPTS
 
 EFFECTS = 10
 """Side effects of one deployment of the world's stack; a test below holds the number."""
@@ -31,22 +32,26 @@ def world(database: AsyncEngine, tmp_path: Path) -> World:
     return World(database, tmp_path)
 
 
-def at(world: World, number: int, act: Callable[[], Any]) -> None:
+class Moment:
+    """When the world changed, counted in side effects."""
+
+    under_way: int
+    """How many side effects had been allowed by then: a slow change lets a sibling of the one at hand go on."""
+
+
+def at(world: World, number: int, act: Callable[[], Any]) -> Moment:
     """Have `act` happen right before the side effect of this number."""
-    seen = 0
+    seen, moment = 0, Moment()
 
     async def before(_: str) -> None:
         nonlocal seen
         seen += 1
         if seen == number:
             await act()
+            moment.under_way = len(world.effects) + SIDE_BY_SIDE
 
     world.before = before
-
-
-def under_way(number: int) -> int:
-    """How many side effects may have been allowed when the one of this number begins."""
-    return number + SIDE_BY_SIDE - 1
+    return moment
 
 
 async def test_a_deployment_has_the_side_effects_that_are_counted_here(world: World) -> None:
@@ -61,9 +66,9 @@ async def test_a_deployment_has_the_side_effects_that_are_counted_here(world: Wo
 async def test_nothing_more_happens_for_a_commit_that_may_no_longer_run(world: World, change: str, number: int) -> None:
     """The effect that is under way when the world changes was allowed; the next one for that commit is not."""
     await world.hint()
-    at(world, number, lambda: world.change(**CHANGES[change]))
+    moment = at(world, number, lambda: world.change(**CHANGES[change]))
     preview = await world.converge()
-    after = world.effects[under_way(number) :]
+    after = world.effects[moment.under_way :]
     named = [(name, what) for name, what in after if FIRST[:12] in what and name not in REMOVALS]
     assert named == []
     match change:
@@ -81,10 +86,10 @@ async def test_nothing_more_happens_for_a_commit_that_may_no_longer_run(world: W
 @pytest.mark.parametrize("number", range(1, EFFECTS + 1))
 async def test_a_worker_that_lost_its_lease_does_nothing_more(world: World, number: int) -> None:
     await world.hint()
-    at(world, number, world.steal_lease)
+    moment = at(world, number, world.steal_lease)
     preview = await world.converge()
     assert preview.state is not State.READY
-    assert number <= len(world.effects) <= under_way(number)
+    assert number <= len(world.effects) <= moment.under_way
 
 
 @pytest.mark.parametrize("number", range(1, EFFECTS + 1))
@@ -103,6 +108,39 @@ async def test_a_fault_anywhere_is_recovered_from(world: World, kind: type[Excep
     await world.change(open=False)
     assert (await world.converge()).state is State.REMOVED
     assert await world.leftovers() == []
+
+
+async def _tries_until_it_gives_up(world: World, database: AsyncEngine, error: Exception) -> int:
+    """How often a deployment is tried whose containers do not start; no pause is waited for. 30 stands for ever."""
+
+    async def before(name: str) -> None:
+        if name == "start":
+            raise error
+
+    world.before = before
+    await world.hint()
+    for tries in range(1, 30):
+        if (await world.converge()).state is State.FAILED:
+            return tries
+        async with database.begin() as connection:
+            await connection.execute(text("UPDATE previews SET retry_at = NULL"))
+    return 30
+
+
+async def test_a_fault_that_does_not_pass_is_told_in_the_engines_words(world: World, database: AsyncEngine) -> None:
+    assert await _tries_until_it_gives_up(world, database, TemporaryError("no such thing")) == MAX_TEMPORARY_ATTEMPTS
+    preview = await world.views.preview(world.preview)
+    assert preview is not None
+    assert preview.reason == "no such thing"
+    assert "container" not in await world.leftovers()
+    world.before = World(database, world.hands.settings.data_dir).before
+    await world.change(head_commit=SECOND)
+    assert (await world.converge()).state is State.READY
+
+
+async def test_what_is_away_is_waited_for_and_is_no_attempt(world: World, database: AsyncEngine) -> None:
+    assert await _tries_until_it_gives_up(world, database, Unavailable("the Engine is away")) == 30
+    assert (await world.row()).attempts == 0
 
 
 async def test_a_forge_that_is_away_stops_nothing_that_serves(world: World) -> None:

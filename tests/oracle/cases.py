@@ -109,10 +109,15 @@ cpus: 0.5
 cpus: '1.25'
 cpus: 2
 cpus: abc
+cpus: '١'
+cpus: ' 1'
+cpus: '1_0'
 cpus: -1
 mem_limit: 1g
 mem_limit: 512
 mem_limit: '512'
+mem_limit: '٣m'
+mem_limit: '9999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999'
 mem_limit: 1.5gb
 mem_limit: 64 MiB
 mem_limit: 1x
@@ -135,6 +140,10 @@ scale: 3
 scale: 0
 scale: '2'
 scale: many
+stop_grace_period: 99999999999h
+stop_grace_period: 2562047h
+stop_grace_period: 2562048h
+stop_grace_period: ١s
 stop_grace_period: 90s
 stop_grace_period: 1m30s
 stop_grace_period: 1d
@@ -277,6 +286,7 @@ pre_stop: {command: x}
 pre_start: [{image: z, command: a b}]
 """,
     "ports": """
+ports: ['٨٠']
 ports: [8000]
 ports: ['8000', 8001]
 ports: ['8000:80']
@@ -385,6 +395,12 @@ depends_on: {nope: {condition: service_started, required: false}}
 depends_on: b
 """,
     "secrets and configs": """
+secrets: [{source: pass, mode: 9}]
+secrets: [{source: pass, mode: 0}]
+secrets: [{source: pass, mode: -1}]
+secrets: [{source: pass, mode: '7'}]
+secrets: [{source: pass, mode: '0o440'}]
+secrets: [{source: pass, mode: 8192}]
 secrets: [pass]
 secrets: [pass, from_variable]
 secrets: [nope]

@@ -332,9 +332,9 @@ def _check_owner(name: str, found: Mapping[str, str], wanted: Mapping[str, str])
 
 
 def _volumes(body: Mapping[str, Any], *, writable: bool = False) -> set[str]:
-    """The named volumes that a container mounts; only those that it may write to, if asked."""
+    """The named volumes and bound paths that a container mounts; only those that it may write to, if asked."""
     mounts = (body.get("HostConfig") or {}).get("Mounts") or ()
-    named = (mount for mount in mounts if mount["Type"] == "volume" and "Source" in mount)
+    named = (mount for mount in mounts if mount["Type"] in {"volume", "bind"} and "Source" in mount)
     return {mount["Source"] for mount in named if not (writable and mount.get("ReadOnly"))}
 
 

@@ -3,23 +3,28 @@
 A container whose configuration did not change is kept. One that did is started beside the old one, which goes when
 the new one was proven. While both run, the service's name leads to both, as for two replicas: Docker's DNS answers
 all addresses, in turn. A client that is refused by the one that is not ready yet gets the other, and nothing has to be
-put back when the new one fails. Only where both would write to one volume is the old one stopped first.
+put back when the new one fails. Only where both would write to one volume or folder is the old one stopped first.
+
+What has ended is started again by each deployment, as `docker compose up` does it: a migration that did not change
+may find a database that was made anew.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
 
 from orchestrator.compose.model import Condition, Hook, Service, Stack
 from orchestrator.diagnosis import remedy_for
-from orchestrator.errors import LaunchError, OperatorError
+from orchestrator.errors import LaunchError, PreviewdError
 from orchestrator.ports import Command, ContainerStatus
-from orchestrator.subnets import free_subnets
-from worker.containers import Plan, Planned, needs, network_name, output_tail, plan, subnet_prefix
+from worker.binds import without_host_paths
+from worker.containers import Plan, Planned, needs, output_tail, plan
 from worker.deployment import Deployment
 from worker.hooks import run_pre_stop
+from worker.networks import ensure_network, ensure_volume
 from worker.stack import read_stack
 from worker.together import together
 
@@ -37,11 +42,12 @@ async def run(deployment: Deployment) -> None:
     stack, _ = await read_stack(deployment)
     containers = await plan(deployment)
     await together(
-        *(_ensure_network(deployment, stack, name) for name in stack.networks),
-        *(_ensure_volume(deployment, volume) for volume in stack.volumes),
+        *(ensure_network(deployment, stack, name) for name in stack.networks),
+        *(ensure_volume(deployment, volume) for volume in stack.volumes),
     )
     present = await deployment.hands.engine.containers(deployment.names.labels())
-    await _Launch(deployment, stack, containers, present).run()
+    serving = (await deployment.hands.store.own(deployment.lease)).serving_containers
+    await _Launch(deployment, stack, containers, present, serving).run()
 
 
 @dataclass(slots=True)
@@ -63,17 +69,27 @@ class _Launch:
     """One stack on its way up. Services start side by side, and wait for each other by name."""
 
     def __init__(
-        self, deployment: Deployment, stack: Stack, containers: Plan, present: Iterable[ContainerStatus]
+        self,
+        deployment: Deployment,
+        stack: Stack,
+        containers: Plan,
+        present: Iterable[ContainerStatus],
+        serving: Collection[str],
     ) -> None:
         self._deployment = deployment
         self._engine = deployment.hands.engine
         self._services = stack.services
         self._plan = containers
         self._present = {status.name: status for status in present}
+        self._serving = serving
         self._deadline = time.monotonic() + deployment.hands.settings.launch_seconds
         self._progress = {name: _Progress() for name in stack.services}
         self._asked = _asked(stack.services)
         self._ids: dict[str, str] = {}
+        self._stopping: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._stopped: set[str] = set()
+        self._renewed: set[str] = set()
+        """Services of which a container was removed and made again under its name."""
 
     async def run(self) -> None:
         self._require_tests()
@@ -102,18 +118,38 @@ class _Launch:
         self._progress[service.name].created.set()
 
     async def _ensure_container(self, container: Planned) -> None:
-        kept = self._present.get(container.name)
+        kept = await self._kept(container)
         if kept is not None and kept.started:
             self._ids[container.name] = kept.id
             return
         await self._deployment.permit()
-        if kept is not None and not container.around.labels.items() <= kept.labels.items():
-            # Left by a run for an older generation that was cut short: the Engine cannot label it anew.
-            await self._engine.remove_container(kept.id)
-        created = await self._engine.create_container(container.name, container.body(self._ids))
+        with self._in_authors_words(container):
+            created = await self._engine.create_container(container.name, container.body(self._ids))
         self._ids[container.name] = created
         for network, aliases in container.further.items():
             await self._engine.connect(network, created, aliases, container.around.links)
+
+    async def _kept(self, container: Planned) -> ContainerStatus | None:
+        """The container of this name, if there is one that can be used; one that cannot is removed."""
+        kept = self._present.get(container.name)
+        if kept is None or self._is_of_use(container, kept):
+            return kept
+        await self._deployment.permit()
+        self._renewed.add(container.service.name)
+        await self._engine.remove_container(kept.id)
+        return None
+
+    def _is_of_use(self, container: Planned, kept: ContainerStatus) -> bool:
+        """Whether a container of this name can be taken as it is, or a run that was cut short left it unfinished.
+
+        One that was started may lack its `post_start` unless it serves, and nothing tells; one that was not may carry
+        the labels of an older generation. One that lives off a container that is no more cannot be started.
+        """
+        if needs(container.service) & self._renewed:
+            return False
+        if kept.started:
+            return not container.service.post_start or kept.name in self._serving
+        return _was_made_for(container, kept)
 
     async def _wait_for_dependencies(self, service: Service) -> None:
         conditions = {name: dependency.condition for name, dependency in service.depends_on.items()}
@@ -133,12 +169,13 @@ class _Launch:
 
     async def _ensure_started(self, container: Planned) -> None:
         status = await self._status(container)
-        if status.running or status.restarting or _is_done(status):
+        if status.running or status.restarting or (_is_done(status) and _was_made_for(container, status)):
             await self._deployment.journal.say(f"{container.service.name}: unchanged")
             return
         await self._make_way(container, status)
         await self._deployment.permit()
-        await self._engine.start(container.name)
+        with self._in_authors_words(container):
+            await self._engine.start(container.name)
         await self._deployment.journal.say(f"{container.service.name}: started")
         for hook in container.service.post_start:
             await self._run_hook(container, hook)
@@ -152,17 +189,29 @@ class _Launch:
             raise await self._failure(container, f"has a `post_start` command ({hook.command[0]} …) that {ended}")
 
     async def _make_way(self, container: Planned, status: ContainerStatus) -> None:
-        """Stop whatever this commit has no use for and writes to the same volume: no database survives two servers."""
+        """Stop whatever this commit has no use for and writes to the same place: no database survives two servers."""
         wanted = {planned.name for containers in self._plan.values() for planned in containers}
-        for old in self._present.values():
-            if old.name not in wanted and old.running and old.volumes & status.volumes:
-                await self._deployment.permit()
-                service = container.service.name
-                await self._deployment.journal.say(f"{service}: {old.name} is stopped, for both write to one volume")
-                if wrong := await run_pre_stop(self._engine, old):
-                    await self._deployment.journal.say(f"{service}: {wrong}")
-                await self._deployment.permit()
-                await self._engine.stop(old.id, None)
+        unwanted = [old for name, old in self._present.items() if name not in wanted and old.running]
+        in_the_way = [old for old in unwanted if old.volumes & status.volumes]
+        if in_the_way:
+            for progress in self._progress.values():
+                await progress.created.wait()  # what ends after its successor was made is known to have been stopped
+        await together(*(self._stop(old, container.service.name) for old in in_the_way))
+
+    async def _stop(self, old: ContainerStatus, service: str) -> None:
+        """Several may wait for the end of one: it is stopped once."""
+        async with self._stopping[old.name]:
+            if old.name not in self._stopped:
+                await self._run_down(old, service)
+                self._stopped.add(old.name)
+
+    async def _run_down(self, old: ContainerStatus, service: str) -> None:
+        await self._deployment.permit()
+        await self._deployment.journal.say(f"{service}: {old.name} is stopped, for both write to one volume or folder")
+        if wrong := await run_pre_stop(self._engine, old):
+            await self._deployment.journal.say(f"{service}: {wrong}")
+        await self._deployment.permit()
+        await self._engine.stop(old.id, None)
 
     async def _reach(self, service: Service) -> None:
         """Return when its containers are as far as anybody asks, and healthy if they can say so."""
@@ -244,6 +293,18 @@ class _Launch:
         found = [service.depends_on[name] for service in self._services.values() if name in service.depends_on]
         return bool(found) and not any(dependency.required for dependency in found)
 
+    @contextmanager
+    def _in_authors_words(self, container: Planned) -> Iterator[None]:
+        """What the Engine says of it names the service's place, and no path of this machine."""
+        try:
+            yield
+        except PreviewdError as error:
+            data_dir = self._deployment.hands.settings.data_dir
+            error.message = without_host_paths(error.message, container.meant, data_dir)
+            if isinstance(error, LaunchError):
+                raise LaunchError(f"{container.service.place}: {error.message}", error.remedy) from error
+            raise
+
     async def _status(self, container: Planned) -> ContainerStatus:
         status = await self._engine.container(container.name)
         if status is None:
@@ -290,38 +351,10 @@ def _asked(services: Mapping[str, Service]) -> Mapping[str, frozenset[Condition]
     return {name: frozenset(conditions) for name, conditions in found.items()}
 
 
+def _was_made_for(container: Planned, status: ContainerStatus) -> bool:
+    """Whether this very deployment made it, perhaps in a run that was cut short: the generation is among its labels."""
+    return container.around.labels.items() <= status.labels.items()
+
+
 def _is_done(status: ContainerStatus) -> bool:
     return status.started and not status.running and not status.restarting and status.exit_code == 0
-
-
-async def _ensure_volume(deployment: Deployment, volume: str) -> None:
-    names = deployment.names
-    await deployment.permit()
-    await deployment.hands.engine.ensure_volume(names.volume(volume), names.volume_labels(volume))
-
-
-async def _ensure_network(deployment: Deployment, stack: Stack, name: str) -> None:
-    """Make one network on a subnet of our own. One that something else uses is never tried again."""
-    engine_name, internal = network_name(deployment, stack, name), stack.networks[name].internal
-    prefix = subnet_prefix(deployment.hands.settings, stack)
-    subnet = await deployment.hands.store.subnet_of(engine_name)
-    while True:
-        if subnet is None:
-            subnet = await _take_subnet(deployment, engine_name, prefix)
-        await deployment.permit()
-        labels = deployment.names.network_labels(name)
-        if await deployment.hands.engine.ensure_network(engine_name, subnet, labels, internal=internal):
-            return
-        await deployment.hands.store.give_up_subnet(deployment.lease, subnet)
-        subnet = None
-
-
-async def _take_subnet(deployment: Deployment, network: str, prefix: int) -> IPv4Network:
-    store, settings = deployment.hands.store, deployment.hands.settings
-    while True:
-        taken = [*await store.taken_subnets(), *await deployment.hands.engine.subnets()]
-        subnet = next(free_subnets(settings.subnet_pool, prefix, taken), None)
-        if subnet is None:
-            raise OperatorError("every subnet for previews is taken", "enlarge PREVIEWD_SUBNET_POOL")
-        if await store.take_subnet(deployment.lease, network, subnet):
-            return subnet

@@ -85,7 +85,13 @@ def test_it_says_what_would_run(checkout: Path, capsys: pytest.CaptureFixture[st
 def test_the_report_for_scripts(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = report(capsys, str(checkout), "--set", "TITLE=x")
     assert found["accepted"] is True
-    assert found["route"] == {"service": "api", "port": 8000, "health": "/health", "health_is_given": False}
+    assert found["route"] == {
+        "service": "api",
+        "port": 8000,
+        "health": "/health",
+        "health_is_given": False,
+        "port_reason": "",
+    }
     assert found["unset"] == {"api": ["SMTP_HOST"]}
     assert found["database"]["replaces"] == "db"
     assert [each["variable"] for each in found["database"]["rewrites"]] == ["DATABASE_URL", "ALEMBIC_DATABASE_URL"]
@@ -119,6 +125,35 @@ def test_every_reason_is_told_with_its_line(tmp_path: Path, capsys: pytest.Captu
         (14, "volumes.data.driver_opts"),
     ]
     assert all(each["quoted"] and each["message"] and each["remedy"] for each in found["refusals"])
+
+
+@pytest.mark.parametrize("needed", ["image: 'x:${TAG:?}'", "image: x, cpus: '${CPUS:?}'"])
+def test_a_missing_variable_hides_nothing_else(needed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        f"services:\n  a: {{{needed}}}\n"
+        "  b: {image: y, privileged: true}\n  c: {image: '${OTHER:?}', pid: host}\n"
+    )
+    found = report(capsys, str(tmp_path))["refusals"]
+    assert [each["place"]["line"] for each in found] == [2, 3, 4, 4]
+    assert [" is required" in each["message"] for each in found] == [True, False, True, False]
+
+
+def test_of_very_many_reasons_the_first_ones_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def nearest(word: str, _: object) -> str:
+        asked.append(word)
+        return ""
+
+    monkeypatch.setattr("orchestrator.compose.policy.nearest", nearest)
+    lines = "".join(f"    unknown{index}: 1\n" for index in range(9_000))
+    (tmp_path / "compose.yaml").write_text(f"services:\n  a:\n    image: x\n    privileged: true\n{lines}")
+    found = report(capsys, str(tmp_path))["refusals"]
+    assert 10 < len(found) <= 60
+    assert len(asked) < 200
+    assert all(each["quoted"] for each in found)
 
 
 def test_a_refusal_is_shown_where_it_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,6 +197,7 @@ def test_a_file_may_be_named(checkout: Path, capsys: pytest.CaptureFixture[str])
     (checkout / "deploy").mkdir()
     (checkout / "deploy" / "compose.yaml").write_text("services: {a: {build: .., expose: [80]}}\n")
     assert report(capsys, str(checkout / "deploy" / "compose.yaml"))["path"] == "deploy/compose.yaml"
+    assert report(capsys, str(checkout), "--file", str(checkout / "compose.yaml"))["path"] == "compose.yaml"
 
 
 @pytest.mark.parametrize(
@@ -170,6 +206,8 @@ def test_a_file_may_be_named(checkout: Path, capsys: pytest.CaptureFixture[str])
         ["nowhere"],
         [".", "--file", "nowhere.yaml"],
         [".", "--file", "../compose.yaml"],
+        [".", "--file", "/etc/hosts"],
+        [".", "--json", "--config"],
         [".", "--set", "NAME"],
         [".", "--set", "=value"],
         ["compose.yaml", "--file", "compose.yaml"],

@@ -1,10 +1,13 @@
 """Small files that grow without end: each is refused, with its place, long before it has grown."""
 
 import time
+from collections.abc import Mapping
 
 import pytest
 
+from orchestrator.compose.dotenv import Dotenv, parse
 from orchestrator.compose.read import read
+from orchestrator.compose.sources import MAX_FILES, MAX_READ, Metered
 from orchestrator.errors import ComposeError
 
 SERVICE = "services: {a: {image: x}}\n"
@@ -50,6 +53,27 @@ BOMBS: dict[str, dict[str, str]] = {
     "nested defaults": {"compose.yaml": f"services: {{a: {{image: '{'${A:-' * 20_000 + '}' * 20_000}'}}}}"},
     "variables of .env": {"compose.yaml": SERVICE, ".env": MANY},
     "variables of env_file": {"compose.yaml": "services: {a: {image: x, env_file: e}}", "e": MANY},
+    "many env_files": {
+        "compose.yaml": f"services: {{a: {{image: x, env_file: [{', '.join(f'{n}.env' for n in range(16))}]}}}}",
+        **{f"{index}.env": "".join(f"A{index}_{line}=1\n" for line in range(16_000)) for index in range(16)},
+    },
+    "small env_files without end": {
+        "compose.yaml": f"services: {{a: {{image: x, env_file: [{', '.join(f'{n}.env' for n in range(9_000))}]}}}}",
+        **{f"{index}.env": "A=1\n" for index in range(9_000)},
+    },
+    "the same env_files for every service": {
+        "compose.yaml": "services:\n" + "".join(f"  s{n}: {{image: x, env_file: [e, f, g, h]}}\n" for n in range(50)),
+        **{name: WIDE.replace(", ", "\n").replace("A", name) for name in "efgh"},
+    },
+    "absent env_files with an example": {
+        "compose.yaml": f"services: {{a: {{image: x, env_file: [{', '.join(f'{n}.env' for n in range(9_000))}]}}}}",
+        ".env.example": WIDE.replace(", ", "\n"),
+    },
+    "Compose files that are barely used": {
+        "compose.yaml": "services:\n"
+        + "".join(f"  s{n}: {{extends: {{file: f{n}.yaml, service: z}}}}\n" for n in range(90)),
+        **{f"f{n}.yaml": f"services: {{z: {{image: x}}}}\nx-a: [{'1,' * 5_000}]\n" for n in range(90)},
+    },
     "ranges of ports": {
         "compose.yaml": "services: {a: {image: x, ports: ["
         + ", ".join(f"'{index}000-{index}999'" for index in range(1, 60))
@@ -66,3 +90,32 @@ def test_a_bomb_ends_in_an_error(files: dict[str, str]) -> None:
     assert time.process_time() - started < MOST_SECONDS
     assert caught.value.place.file
     assert caught.value.remedy
+
+
+def test_a_file_of_variables_is_parsed_once_for_all_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+
+    def counting(data: bytes, file: str, variables: Mapping[str, str]) -> Dotenv:
+        parsed.append(file)
+        return parse(data, file, variables)
+
+    monkeypatch.setattr("orchestrator.compose.dotenv.parse", counting)
+    services = "".join(f"  s{index}: {{image: x, env_file: [e, none.env]}}\n" for index in range(20))
+    files = {"compose.yaml": f"services:\n{services}", "e": "A=1\n", ".env.example": "B=1\n"}
+    read({path: text.encode() for path, text in files.items()}, "compose.yaml", {})
+    assert sorted(parsed) == [".env.example", "e"]
+
+
+def test_no_more_files_are_read_than_a_project_may_need() -> None:
+    files = Metered({str(index): b"" for index in range(MAX_FILES + 1)})
+    for index in range(MAX_FILES):
+        assert files[str(index)] == files[str(index)] == b""
+    with pytest.raises(ComposeError, match="more than 100 files"):
+        files[str(MAX_FILES)]
+
+
+def test_no_more_bytes_are_read_than_a_project_may_need() -> None:
+    files = Metered({"a": b"x" * MAX_READ, "b": b"x"})
+    assert len(files["a"]) == len(files["a"]) == MAX_READ
+    with pytest.raises(ComposeError, match="more than 1048576 bytes"):
+        files["b"]

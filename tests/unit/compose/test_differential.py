@@ -246,14 +246,14 @@ tty: 'Y'
 read_only: true
 mem_limit: 1gb
 mem_limit: 1.5g
-mem_limit: 512
-mem_limit: '1 KiB'
+mem_limit: 33554432
+mem_limit: '9000 KiB'
 mem_limit: 1x
-mem_limit: .5m
-mem_limit: 1ib
-mem_limit: '1 '
-mem_limit: 1.5KB
-mem_limit: 2b
+mem_limit: .5g
+mem_limit: 9000000ib
+mem_limit: '9000000 '
+mem_limit: 9000.5KB
+mem_limit: 9000000b
 healthcheck: {interval: 1h30m}
 healthcheck: {interval: 2w}
 healthcheck: {interval: 1y}

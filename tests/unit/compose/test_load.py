@@ -105,7 +105,7 @@ def test_merge_keys(text: str, value: object) -> None:
         (b"a: 'x\n", "f:2:1", "not YAML"),
         (b"\ta: 1\n", "f:1:1", "not YAML"),
         (b"a: 2001-01-01\n", "f:1:4", "a date"),
-        (b"a: \xff\n", "f", "not UTF-8"),
+        (b"a: 1\nb: \xff\n", "f:2", "not UTF-8"),
         (b"a: " + b"x" * MAX_BYTES, "f", "the limit is"),
         (b"[" * 70 + b"]" * 70, "f:1:65", "deeper than 64"),
         (b"[" * 60_000, "f:1:65", "deeper than 64"),

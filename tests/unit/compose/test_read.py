@@ -169,7 +169,7 @@ def test_a_service_may_use_the_image_that_another_one_builds() -> None:
         ("./here:/x", Mount(kind=MountKind.BIND, source="here", target="/x")),
         ("./here/file:/x:ro", Mount(kind=MountKind.BIND, source="here/file", target="/x", read_only=True)),
         (".:/x:cached", Mount(kind=MountKind.BIND, source=".", target="/x")),
-        ("./gone/sub:/x", Mount(kind=MountKind.VOLUME, source="bind-gone-sub", target="/x")),
+        ("./gone/sub:/x", Mount(kind=MountKind.VOLUME, source="_bind-9d55d59ba3b88a23-gone-sub", target="/x")),
         ("data:/x/", Mount(kind=MountKind.VOLUME, source="data", target="/x")),
         ("/x", Mount(kind=MountKind.ANONYMOUS, target="/x")),
         ("{type: tmpfs, target: /x, tmpfs: {size: 1m}}", Mount(kind=MountKind.TMPFS, target="/x", size=1048576)),
@@ -339,3 +339,45 @@ def test_a_context_of_a_service_that_is_built_is_taken() -> None:
     build = stack_of(text).services["a"].build
     assert build is not None
     assert build.additional_contexts == {"x": "service:b", "y": "y"}
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ("depends_on: [nope]", "services.a.depends_on[0]"),
+        ("links: [nope]", "services.a.links[0]"),
+        ("network_mode: service:nope", "services.a.network_mode"),
+        ("volumes_from: [nope]", "services.a.volumes_from[0]"),
+    ],
+)
+def test_a_service_that_is_missing_is_missed_where_it_is_named(body: str, path: str) -> None:
+    with pytest.raises(ComposeError, match="there is no service `nope`") as caught:
+        service_of(body)
+    assert (caught.value.place.line, caught.value.place.path) == (4, path)
+
+
+@pytest.mark.parametrize("body", ["network_mode: service:c", "volumes_from: [c]"])
+def test_a_service_without_a_container_has_nothing_to_share(body: str) -> None:
+    with pytest.raises(ComposeError, match="its scale is 0") as caught:
+        stack_of(f"services:\n  a:\n    image: x\n    {body}\n  c: {{image: y, scale: 0}}\n")
+    assert caught.value.place.line == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("services: {a: {image: x, cpus: 1, deploy: {resources: {limits: {cpus: 0.1}}}}}", "differ"),
+        ("services: {a: {image: x, scale: 2, deploy: {replicas: 3}}}", "differ"),
+        ("services: {a: {image: x}}\nsecrets: {s: {file: f, environment: E}}", "exactly one of"),
+        ("services: {a: {build: {dockerfile: D, dockerfile_inline: FROM x}}}", "exclude each other"),
+    ],
+)
+def test_what_compose_refuses_does_not_start(text: str, what: str) -> None:
+    with pytest.raises(ComposeError, match=what):
+        stack_of(text)
+
+
+def test_several_networks_are_taken_as_they_are() -> None:
+    stack = stack_of("services: {a: {image: x, networks: [f, g]}}\nnetworks: {f: , g: {internal: true}}\n")
+    assert stack.networks["g"].internal
+    assert not stack.notes

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.compose.harmless import assert_harmless
 from orchestrator.compose.requests import (
     DROPPED_CAPABILITIES,
     Limits,
     Surroundings,
     aliases_of,
-    assert_harmless,
     config_hash,
     container_body,
 )

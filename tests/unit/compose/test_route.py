@@ -14,7 +14,14 @@ REDIS = "  cache: {image: 'redis:7', ports: [6379]}\n"
     ("services", "service", "port"),
     [
         ("  api: {build: ., ports: ['8080:8000']}\n", "api", 8000),
-        ("  api: {build: ., expose: [9000], ports: ['8080:8000']}\n", "api", 9000),
+        ("  api: {build: ., expose: [9000], ports: ['8080:8000']}\n", "api", 8000),
+        ("  api: {build: ., expose: [9000], ports: ['8080:1234']}\n", "api", 1234),
+        ("  api: {build: ., expose: [9000], ports: ['443:443', '9229:9229']}\n", "api", 9000),
+        ("  api: {build: ., ports: ['443:443', '80:80']}\n", "api", 80),
+        ("  api: {build: ., ports: ['9229:9229', '3000:3000']}\n", "api", 3000),
+        ("  api: {build: ., ports: ['5678:5678', '8443:8443']}\n", "api", 8443),
+        ("  api: {build: ., ports: ['7000:7000', '8080:8080']}\n", "api", 8080),
+        ("  api: {build: ., ports: ['7001:7001', '7000:7000']}\n", "api", 7001),
         ("  api: {build: ., ports: ['53:53/udp', '8000']}\n", "api", 8000),
         ("  api: {build: .}\n", "api", None),
         ("  web: {image: nginx, ports: [80]}\n", "web", 80),
@@ -47,6 +54,30 @@ def test_several_candidates_are_named_with_the_lines_to_write() -> None:
     with pytest.raises(ComposeError, match="any of front, back") as caught:
         route(stack_of("services:\n  front: {build: ., ports: [3000]}\n  back: {build: ., ports: [8000]}\n"))
     assert caught.value.remedy == "Name one:\nx-preview:\n  service: front\n  port: 3000"
+
+
+def test_only_the_candidates_that_are_left_are_named() -> None:
+    with pytest.raises(ComposeError, match=r"any of front, back$"):
+        route(
+            stack_of(
+                "services:\n  front: {build: ., ports: [3000]}\n  back: {build: ., ports: [8000]}\n"
+                "  adminer: {image: adminer, ports: [8080]}\n  worker: {build: .}\n"
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("ports", "reason"),
+    [
+        ("['443:443', '80:80']", "the first published port that usually speaks HTTP"),
+        ("['7001:7001', '7000:7000']", "the first published port"),
+        ("['7001:7001']", ""),
+        ("['7001:7001'], expose: [8000]", "the only published port"),
+        ("[]", ""),
+    ],
+)
+def test_the_choice_of_the_port_is_explained(ports: str, reason: str) -> None:
+    assert route(stack_of(f"services: {{a: {{build: ., ports: {ports}}}}}\n")).port_reason == reason
 
 
 def test_no_candidate_is_said() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from orchestrator.compose.model import FileMount
-from worker.binds import content_name, tree_digest
+from worker.binds import content_name, tree_digest, without_host_paths
 
 SECRET = FileMount(name="token", target="/run/secrets/token", path="token.txt")
 
@@ -39,3 +39,12 @@ def test_a_file_is_told_by_its_content_and_rights() -> None:
     assert len(names) == 4
     elsewhere = FileMount(name="token", target="/elsewhere", path="token.txt")
     assert content_name(SECRET, b"1") == content_name(elsewhere, b"1"), "one file, mounted at two places"
+
+
+def test_no_path_of_this_machine_is_told(tmp_path: Path) -> None:
+    root = tmp_path.resolve()
+    copy, longer = f"{root}/binds/1-7/copies/ab", f"{root}/binds/1-7/copies/abc"
+    meant = {copy: "data", longer: "more"}
+    layer = "/srv/engine/overlay2/0a1b/merged"
+    said = f'mounting "{longer}" to "{layer}/etc": {copy}:/x, {root}/binds/1-7/secrets/cd: no; {root}'
+    assert without_host_paths(said, meant, tmp_path) == 'mounting "more" to "/etc": data:/x, …: no; …'

@@ -1,0 +1,56 @@
+"""A value as long as a file may be, in every place where one may stand: none of them makes work without end."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from orchestrator.compose.load import MAX_BYTES, Node
+from orchestrator.compose.policy import SERVICE
+from orchestrator.compose.read import read
+from orchestrator.compose.scalars import boolean, duration, go_duration, integer, nearest, number, size, whole
+from orchestrator.errors import ComposeError, Place
+
+SECONDS = 5.0
+"""More than ten times what any of them takes, and a small part of what one takes whose work grows as the square."""
+LENGTH = MAX_BYTES - 2_000
+PATTERNS = ("1", "1s", "1h1ms", "1.", "1e", "1_", " ", "a", "0", "-", "+", "٣", "1k", ".")
+READERS: tuple[Callable[[Node], object], ...] = (
+    boolean,
+    duration,
+    lambda node: integer(node, 1, 65_535),
+    number,
+    size,
+    whole,
+    lambda node: go_duration(str(node.value)),
+    lambda node: nearest(str(node.value), SERVICE),
+)
+
+
+def ends(work: Callable[[], object]) -> None:
+    """It ends, in whatever way."""
+    started = time.process_time()
+    with contextlib.suppress(ComposeError):
+        work()
+    assert time.process_time() - started < SECONDS
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_every_scalar(pattern: str) -> None:
+    node = Node(value=(pattern * LENGTH)[:LENGTH], place=Place(file="f"))
+    for reader in READERS:
+        ends(partial(reader, node))
+
+
+@pytest.mark.parametrize("key", sorted(SERVICE))
+def test_every_key_of_a_service(key: str) -> None:
+    text = f'services: {{a: {{image: x, {key}: "{"1" * LENGTH}"}}}}\n'
+    ends(lambda: read({"compose.yaml": text.encode()}, "compose.yaml", {}))
+
+
+@pytest.mark.parametrize("key", ["interval", "timeout", "start_period"])
+def test_every_time_of_a_healthcheck(key: str) -> None:
+    text = f'services: {{a: {{image: x, healthcheck: {{test: x, {key}: "{"1" * LENGTH}"}}}}}}\n'
+    ends(lambda: read({"compose.yaml": text.encode()}, "compose.yaml", {}))
