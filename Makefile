@@ -14,6 +14,7 @@ demo:           ## the main job, from nothing, on this machine; ONCE=1 ends by i
 	@$(BOOTSTRAP) run -- $(BIN)/python -m tests.demo
 
 test:           ## everything, on real parts
+	@$(BOOTSTRAP) registry
 	@$(BOOTSTRAP) run -- $(BIN)/python -m pytest
 	@echo "test: all of it passed"
 
@@ -29,8 +30,8 @@ fuzz:           ## generated Compose files, read by Compose and by us: for MINUT
 	@$(BOOTSTRAP) environment
 	$(BIN)/python -m tests.oracle.fuzz --minutes $(or $(MINUTES),10)
 
-bench:          ## the figures, as ratios to a peer in the same run
-	@$(BOOTSTRAP) run -- $(BIN)/python -m tests.bench
+bench:          ## the figures, as ratios to a peer in the same run; FIGURES="builds stacks" runs some of them
+	@$(BOOTSTRAP) run -- $(BIN)/python -m tests.bench $(FIGURES)
 
 setup:          ## the environment, a Docker Engine and the base image, to keep while developing
 	@$(BOOTSTRAP) engine

@@ -18,10 +18,11 @@ from typing import IO
 
 import base_image
 import docker_engine
+import registry
 from bootstrap import ROOT, apt_install, fail, one_at_a_time, say
 from docker_engine import OwnEngine
 
-USAGE = "usage: bootstrap.py environment | engine | engine-stop | run -- COMMAND…"
+USAGE = "usage: bootstrap.py environment | engine | engine-stop | registry | run -- COMMAND…"
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SIGNALLED = 128
 WRONG_USAGE = 2
@@ -64,6 +65,10 @@ def main(arguments: list[str]) -> int:
                 base_image.ensure(set_up_engine())
                 docker_engine.keep(OwnEngine())
             say("it stays until `make engine-stop`")
+            return 0
+        case ["registry"]:
+            with one_at_a_time():
+                registry.ensure()
             return 0
         case ["engine-stop"]:
             docker_engine.stop(OwnEngine())

@@ -4,6 +4,7 @@ Pure: files come in as a mapping, as for the Compose language. `previewd check` 
 facts of a pull request that does not exist.
 """
 
+import contextlib
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,13 +21,15 @@ from orchestrator.compose.policy import Word, verdicts
 from orchestrator.compose.prepare import prepare
 from orchestrator.compose.preview import declared_secrets
 from orchestrator.compose.project import project
-from orchestrator.compose.read import NAMES, find, read
+from orchestrator.compose.read import find, read
 from orchestrator.compose.requests import Limits
 from orchestrator.compose.route import Route
 from orchestrator.compose.scalars import mapping
 from orchestrator.compose.service import Findings, Frame, read_service
 from orchestrator.dockerfile import base_images
-from orchestrator.errors import ComposeError, Place
+from orchestrator.errors import AuthorError, BuildError, ComposeError, Place
+from orchestrator.recognise.files import Overlay
+from orchestrator.recognise.missing import COMPOSE_FILE, Generated, missing_compose_file, missing_dockerfiles
 
 GENERATED = "generated-once-per-preview"
 """Stands for the value of each secret that previewd makes."""
@@ -103,6 +106,8 @@ class Report:
     database: Database | None = None
     unset: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By service: the variables that nobody sets."""
+    generated: tuple[Generated, ...] = ()
+    """The files that the repository lacks, and that previewd makes of what it recognised."""
 
     @property
     def accepted(self) -> bool:
@@ -113,21 +118,27 @@ class Report:
 def check(files: Mapping[str, bytes], path: str | None, facts: Facts, limits: Limits) -> Report:
     """The report on the Compose file at `path`, or on the one that previewd would find, under an operator's limits."""
     path = path or find(files)
-    if path is None:
-        looked = Finding(
-            place=Place(file=NAMES[0]),
-            message=f"the repository has no Compose file at its root; looked for {', '.join(NAMES)}",
-            remedy="Add a compose.preview.yaml that says how the application is started.",
-        )
-        return Report(path=NAMES[0], url=facts.url, refusals=(looked,))
+    if path is not None:
+        return _checked(files, path, facts, limits)
+    try:
+        generated = missing_compose_file(files)
+    except AuthorError as error:
+        nothing = Finding(place=Place(file=COMPOSE_FILE), message=error.message, remedy=error.remedy)
+        return Report(path=COMPOSE_FILE, url=facts.url, refusals=(nothing,))
+    report = _checked(Overlay(files, generated.path, generated.text.encode()), generated.path, facts, limits)
+    return replace(report, generated=(generated, *report.generated))
+
+
+def _checked(files: Mapping[str, bytes], path: str, facts: Facts, limits: Limits) -> Report:
     report, refusals = Report(path=path, url=facts.url), _refused_parts(files, path, facts)
     try:
         facts = replace(facts, secrets={**_secrets(files, path), **facts.secrets})
         before = read(files, path, injected(facts))
         stack, route = prepare(files, path, facts)
+        stack, generated = missing_dockerfiles(files, stack)
         refusals.extend(_missing_dockerfiles(files, stack))
         stack = replace(stack, notes=(*stack.notes, *capped(stack, limits)))
-        report = _accepted(report, files, before, (stack, route), facts)
+        report = replace(_accepted(report, files, before, (stack, route), facts), generated=generated)
     except ComposeError as error:
         refusals.append(_finding(error))
     unique = {(found.place.file, found.place.line, found.place.column): found for found in reversed(refusals)}
@@ -250,8 +261,10 @@ def _container(files: Mapping[str, bytes], service: Service) -> Container:
         return Container(service=service.name, image=service.image)
     path = _dockerfile(service)
     lines = files.get(path, b"") if build.dockerfile_inline is None else build.dockerfile_inline.encode()
-    images = base_images(lines.decode(errors="replace"), dict(build.args))
-    return Container(service=service.name, context=build.context, dockerfile=path, base_images=tuple(images))
+    with contextlib.suppress(BuildError):  # there is none, or the build step will say what is wrong with it
+        images = base_images(lines.decode(errors="replace"), dict(build.args), build.target, path)
+        return Container(service=service.name, context=build.context, dockerfile=path, base_images=tuple(images))
+    return Container(service=service.name, context=build.context, dockerfile=path)
 
 
 def _dockerfile(service: Service) -> str:
@@ -283,9 +296,10 @@ def _rewrites(before: Stack, stack: Stack, facts: Facts) -> Iterator[Rewrite]:
     password = facts.database.password if facts.database else ""
     for name, service in stack.services.items():
         written = before.services[name].environment
+        taken = before.services[name].sources
         for variable, value in service.environment.items():
             if password and f":{password}@" in value and (variable in written or variable in URL_VARIABLES):
-                was = written.get(variable)
+                was = None if URL_VARIABLES & taken.get(variable, frozenset()) else written.get(variable)
                 yield Rewrite(
                     service=name, variable=variable, before=None if was is None else masked(was), after=masked(value)
                 )

@@ -2,7 +2,8 @@
 
 The rules are those of moby/patternmatcher as BuildKit applies them, and not gitignore's: a pattern is always
 anchored at the root of the context, `*` does not cross a slash, the last pattern that matches decides, and an
-exception (`!`) may bring back a file below a folder that is left out.
+exception (`!`) may bring back a file below a folder that is left out. The Dockerfile and the ignore file are files
+like any other: BuildKit gets both apart from the context.
 """
 
 import posixpath
@@ -32,11 +33,6 @@ class Ignore:
     def excludes(self, path: str) -> bool:
         """Say whether the context goes without this file, link or folder."""
         return self._verdict(path, self._matched_by(posixpath.dirname(path)))[0]
-
-    def keeping(self, *paths: str) -> "Ignore":
-        """Except these files: the builder needs its Dockerfile, also when the author left it out of the context."""
-        kept = tuple(_pattern(_escaped(path), exception=True) for path in paths if self.excludes(path))
-        return Ignore(self.patterns + kept) if kept else self
 
     def _matched_by(self, folder: str) -> tuple[bool, ...]:
         """Which patterns match a folder or one above it. What lies inside inherits these matches."""
@@ -88,10 +84,6 @@ def _clean(text: str) -> str:
     cleaned = posixpath.normpath(text)
     rooted = cleaned.startswith("/")
     return cleaned.lstrip("/") or "/" if rooted else cleaned
-
-
-def _escaped(path: str) -> str:
-    return re.sub(r"([*?\[\]\\])", r"\\\1", path)
 
 
 def _pattern(text: str, *, exception: bool) -> Pattern:

@@ -5,6 +5,7 @@ PreviewdError
 │   ├── ComposeError       … at a line of the Compose file
 │   ├── BuildError         … the image does not build
 │   ├── LaunchError        … a container does not start, or dies
+│   │   └── ImageMissing   … or its registry has no such image, or not yet
 │   └── ProbeError         … the application does not answer as it should
 ├── OperatorError          whoever runs previewd: one line on the pull request, all of it in the dashboard
 │   └── ConfigurationError … a setting is missing or wrong
@@ -74,6 +75,10 @@ class BuildError(AuthorError):
 
 class LaunchError(AuthorError):
     """A container of the stack did not start, did not become healthy, or exited."""
+
+
+class ImageMissing(LaunchError):
+    """A registry answers that it has no such image. What pushes it may not be done yet."""
 
 
 class ProbeError(AuthorError):

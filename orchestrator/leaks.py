@@ -25,9 +25,11 @@ async def find(engine: Engine, databases: Databases, views: Views, instance: str
     database_names = await databases.names()
     # Read last: a preview that began while we looked must not make its own things look leaked.
     live = {preview.id for preview in await views.live()}
-    things = [(thing.kind, thing.name, names.preview_of(dict(thing.labels))) for thing in objects]
+    used = await views.images()
+    images = [thing.name for thing in objects if thing.kind == "image"]
+    things = [(it.kind, it.name, names.preview_of(dict(it.labels))) for it in objects if it.kind != "image"]
     things += [("database", name, names.preview_of_database(instance, name)) for name in database_names]
-    return list(_leaked(things, live))
+    return [*_leaked(things, live), *_unused(images, used)]
 
 
 def _leaked(things: Iterable[tuple[str, str, PreviewId | None]], live: set[PreviewId]) -> Iterable[Leak]:
@@ -36,3 +38,10 @@ def _leaked(things: Iterable[tuple[str, str, PreviewId | None]], live: set[Previ
             yield Leak(kind=kind, name=name, reason="its labels name no preview")
         elif owner not in live:
             yield Leak(kind=kind, name=name, reason=f"preview {owner} is removed")
+
+
+def _unused(images: Iterable[str], used: frozenset[str]) -> Iterable[Leak]:
+    """All previews of a repository share its images."""
+    for name in images:
+        if name not in used:
+            yield Leak(kind="image", name=name, reason="no preview uses it")

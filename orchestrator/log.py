@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 _SECRET_NAME = re.compile(r"password|secret|token|authorization|private_key|jwt", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+@")
+_URL_PASSWORD = re.compile(r"(\b\w+://[^\s:/@]*:)[^\s@/]+@")
 _BEARER = re.compile(r"\b(gh[pousr]_\w{8,}|github_pat_\w+|(?<=[Bb]earer )\S+)")
 
 

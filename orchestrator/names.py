@@ -60,9 +60,9 @@ class Names:
         """The configuration's hash is part of the name: a changed service starts beside the one that it replaces."""
         return f"{self.project}-{service}-{config}-{number}"
 
-    def image(self, service: str, commit: str, salt: str) -> str:
-        """`salt` is the preview's secret: no other preview can name this image in a Dockerfile of its own."""
-        return f"{self.instance}/{self.preview}-{slug(service)}:{commit[:12]}-{salt}"
+    def image(self, digest: str) -> str:
+        """All previews of a repository share its images; `digest` is keyed, so no Dockerfile can name one."""
+        return f"{self.instance}/{self.preview.repository}:{digest}"
 
     def labels(self) -> dict[str, str]:
         """What marks a thing as this preview's, whatever commit it came from."""
@@ -70,6 +70,10 @@ class Names:
             REPOSITORY_LABEL: str(self.preview.repository),
             PULL_LABEL: str(self.preview.number),
         }
+
+    def image_labels(self) -> dict[str, str]:
+        """What marks an image: its repository, and no pull request. Who uses it stands in the database."""
+        return instance_labels(self.instance) | {REPOSITORY_LABEL: str(self.preview.repository)}
 
     def commit_labels(self, commit: str, generation: int) -> dict[str, str]:
         return self.labels() | {COMMIT_LABEL: commit, GENERATION_LABEL: str(generation)}

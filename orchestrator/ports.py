@@ -7,6 +7,7 @@ Methods called `ensure_*` may be called again at any time; `remove_*` of what is
 
 import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -63,21 +64,69 @@ class Image:
     healthcheck: tuple[str, ...] | None = None
     """The test of the image's own HEALTHCHECK in the Engine's form (`CMD`, `CMD-SHELL` first), if it has one."""
     health_times: HealthTimes = HealthTimes()
+    on_build: tuple[str, ...] = ()
+    """The instructions that its ONBUILD lines add to whatever is built on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextEntry:
+    """One file, folder or link of a build's context."""
+
+    path: str
+    """Relative to the context's root, with `/` between its parts."""
+    mode: int
+    """As `stat` gives it, kind included; permissions are 0644, 0755, or 0777 for a link."""
+    size: int = 0
+    """Of a regular file, in bytes."""
+    link: str = ""
+    """Where a symbolic link leads, as it was written."""
+    blob: str = ""
+    """The git object that holds the content of a regular file."""
+
+
+class BuildContext(Protocol):
+    """What a Dockerfile may copy: a folder of one commit, less what its `.dockerignore` names."""
+
+    @property
+    def entries(self) -> Sequence[ContextEntry]:
+        """All of it, in the order of a walk: a folder before what lies in it, names of one folder by their octets."""
+
+    @property
+    def digest(self) -> str:
+        """Of every path, mode and content: the same for equal contexts, whatever commit they come from."""
+
+    @property
+    def modified(self) -> int:
+        """The time that every entry carries, in seconds since 1970. It says nothing of the content."""
+
+    def reading(self) -> AbstractAsyncContextManager[Callable[[ContextEntry], AsyncIterator[bytes]]]:
+        """Opens the context for one reader, who takes the files one after the other, each in chunks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """One image to build. The context is sent beside it as a tar stream in GNU format."""
+    """One image to build. The context is given beside it."""
 
     tag: str
-    dockerfile: str
-    """Path inside the context."""
+    dockerfile: bytes
+    """The text that is built, wherever it came from."""
+    dockerfile_name: str = "Dockerfile"
+    """What people know it by: its path in the repository."""
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """What `RUN --mount=type=secret,id=NAME` reads."""
+    certificates: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """What is mounted as secrets are, before a secret of the same name, and may be read by anybody."""
     platform: str | None = None
+    network: str | None = None
+    """`none`, or the Engine's default."""
     no_cache: bool = False
+    cache_from: tuple[str, ...] = ()
     shm_size: int | None = None
     """Of the build's `/dev/shm`, in bytes."""
+    ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Soft and hard limit by name."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -108,14 +157,18 @@ class Engine(Protocol):
     async def gateway(self) -> str:
         """The host's address on the default bridge: where containers reach a server that runs on the host."""
 
-    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], log: Log) -> str:
+    async def build(self, request: BuildRequest, context: BuildContext, log: Log) -> str:
         """Build with BuildKit and return the image's id. Cancelling the call stops the build. Raises BuildError."""
 
     async def image(self, reference: str) -> Image | None: ...
     async def pull(self, reference: str, log: Log) -> Image:
-        """Pull from a registry. Raises LaunchError when the image cannot be had."""
+        """Pull from a registry. Raises LaunchError when the image cannot be had, ImageMissing when there is none."""
 
-    async def remove_image(self, reference: str) -> None: ...
+    async def remove_image(self, reference: str) -> None:
+        """Take a name from an image, and remove it with its last one; by its id with all of its names."""
+
+    async def limit_build_cache(self, octets: int) -> None:
+        """Remove the oldest of what builds left, whoever built, until it is no more than this."""
 
     async def subnets(self) -> list[ipaddress.IPv4Network]:
         """Every subnet that a network of the Engine has: what is taken, as far as the Engine knows."""
@@ -164,7 +217,10 @@ class Engine(Protocol):
         """Every container, running or not, that carries all of these labels."""
 
     async def objects(self, labels: Mapping[str, str]) -> list[EngineObject]:
-        """Every container, network, volume and image that carries all of these labels."""
+        """Every container, network, volume and image that carries all of these labels; an image by each of its names.
+
+        An image without a name, left by one that took it, is called by its id.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,8 +287,8 @@ class Sources(Protocol):
     async def read(self, repository: int, commit: str, paths: Iterable[str]) -> dict[str, bytes]:
         """The contents of these regular files; a path that is none is left out."""
 
-    def context(self, repository: int, commit: str, root: str, dockerfile: str) -> AsyncIterator[bytes]:
-        """A build context below `root` as a tar stream, less what its `.dockerignore` names."""
+    async def context(self, repository: int, commit: str, root: str, dockerfile: str) -> BuildContext:
+        """The folder `root`, less what the ignore file of `dockerfile` (relative to `root`) names."""
 
     async def export(self, repository: int, commit: str, path: str, target: str) -> bool:
         """Write a file or folder of the commit to `target` on this machine; False when the commit has none there."""

@@ -1,6 +1,7 @@
 """The settings: environment variables `PREVIEWD_*`, or a file `.env`. Read once, in the composition roots."""
 
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Self
@@ -76,7 +77,24 @@ class Settings(BaseSettings):
     connections_per_preview: int = Field(default=20, ge=1)
     """Limit of a preview's role: (pool_size 5 + max_overflow 5) x 2 workers, SQLAlchemy's and Uvicorn's usual."""
 
+    registry_auth: Path | None = None
+    """A docker `config.json` with `auths`: who we are to the registries that images are pulled from."""
     build_seconds: float = Field(default=1200, gt=0)
+    """How long one image may take, from its turn on."""
+    build_silence_seconds: float = Field(default=600, gt=0)
+    """A build that prints nothing for so long is taken for stuck."""
+    max_builds: int = Field(default_factory=lambda: max(2, (os.cpu_count() or 1) // 2), ge=1)
+    """Images that one worker builds side by side, of all previews; by default one for every two processors."""
+    build_cache_bytes: int = Field(default=10 << 30, ge=0)
+    """What the Engine may keep of builds. The limit is for all that it built, by whomever; 0 leaves its cache alone."""
+    build_proxy: SecretStr = SecretStr("")
+    """HTTP_PROXY and HTTPS_PROXY of every build, in both spellings. No image holds it."""
+    build_no_proxy: str = ""
+    """NO_PROXY beside it: hosts, separated by commas."""
+    build_ca_file: Path | None = None
+    """A PEM bundle that the programs in builds trust, the public authorities included. No image holds it."""
+    image_wait_seconds: float = Field(default=900, gt=0)
+    """How long a preview waits for an image that the repository's CI is to push (`x-preview: {image: pull}`)."""
     launch_seconds: float = Field(default=180, gt=0)
     """How long a container may take until it is healthy."""
     probe_seconds: float = Field(default=120, gt=0)
@@ -127,6 +145,14 @@ class Settings(BaseSettings):
     def _redis_url(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and not re.match(r"(rediss?|unix)://.+", value.get_secret_value()):
             message = "it must look like redis://:PASSWORD@HOST:PORT/0"
+            raise ValueError(message)
+        return value
+
+    @field_validator("build_proxy")
+    @classmethod
+    def _proxy_url(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not re.match(r"(https?|socks5h?)://[^\s/]+", value.get_secret_value()):
+            message = "it must look like http://PROXY:PORT"
             raise ValueError(message)
         return value
 

@@ -235,9 +235,9 @@ class Store:
             )
 
     async def clear_candidate(self, lease: Lease) -> None:
-        """Nobody reaches the candidate any more."""
+        """Nobody reaches the candidate any more, and it needs its images no more."""
         async with self._owned(lease) as (connection, row):
-            if row.probe_token is not None:
+            if row.probe_token is not None or row.candidate_images:
                 await _change(connection, lease.preview, _NO_CANDIDATE)
 
     async def promote(self, lease: Lease, containers: Iterable[str], reason: str) -> None:
@@ -247,14 +247,24 @@ class Store:
                 "serving_commit": row.candidate_commit,
                 "serving_upstream": row.candidate_upstream,
                 "serving_containers": list(containers),
+                "serving_images": row.candidate_images,
             }
             await _advance(connection, row, State.READY, reason, values)
 
     async def unroute(self, lease: Lease) -> None:
         """Let the host lead nowhere."""
         async with self._owned(lease) as (connection, _):
-            values = _NO_CANDIDATE | {"serving_commit": None, "serving_upstream": None, "serving_containers": []}
+            values = _NO_CANDIDATE | _NOT_SERVING
             await _change(connection, lease.preview, values)
+
+    # Images
+
+    async def use_images(self, lease: Lease, images: Iterable[str]) -> None:
+        """Note which images the candidate is about to need, before the first of them is looked for or built."""
+        async with self._owned(lease) as (connection, _):
+            await connection.execute(
+                update(previews).where(_is(lease.preview)).values(candidate_images=sorted(set(images)))
+            )
 
     # Deployments
 
@@ -381,7 +391,18 @@ class Store:
 _ON_ITS_WAY = frozenset({State.QUEUED, State.BUILDING, State.PREPARING, State.STARTING, State.FAILED})
 """States that a postponed attempt puts back into the queue. What is ready or waits stays so: it was not disproven."""
 
-_NO_CANDIDATE: dict[str, object] = {"candidate_commit": None, "candidate_upstream": None, "probe_token": None}
+_NO_CANDIDATE: dict[str, object] = {
+    "candidate_commit": None,
+    "candidate_upstream": None,
+    "candidate_images": [],
+    "probe_token": None,
+}
+_NOT_SERVING: dict[str, object] = {
+    "serving_commit": None,
+    "serving_upstream": None,
+    "serving_containers": [],
+    "serving_images": [],
+}
 
 
 def _key(preview: PreviewId) -> dict[str, int]:

@@ -78,6 +78,12 @@ class Views:
             rows = (await connection.execute(query)).all()
         return [LogLine(id=r.id, step=r.step, line=r.line, at=r.at) for r in reversed(rows)]
 
+    async def images(self) -> frozenset[str]:
+        """The names of all images that some preview serves with, or is about to."""
+        names = func.unnest(previews.c.serving_images + previews.c.candidate_images)
+        async with self._engine.connect() as connection:
+            return frozenset(await connection.scalars(select(names).distinct()))
+
     async def states(self) -> dict[State, int]:
         """How many previews there are in each state."""
         query = select(previews.c.state, func.count()).group_by(previews.c.state)

@@ -1,12 +1,13 @@
 """The JSON API for programs. Every route below /api/v1 wants `Authorization: Bearer` with PREVIEWD_ADMIN_TOKEN."""
 
 import hmac
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +23,7 @@ from orchestrator.views import Views
 from webhooks.routes import wake
 
 LARGEST = 2**63 - 1
+ID_DIGITS = len(str(LARGEST))
 POLL_SECONDS = 0.5
 """Log lines are not announced: a follower asks this often."""
 PING_POLLS = 30
@@ -102,6 +104,7 @@ class RedeployAnswer(_Answer):
 Id = Annotated[str, Path(alias="id", description="as in 812345-7")]
 Every = Annotated[bool, Query(alias="all", description="also those that were removed")]
 After = Annotated[int, Query(ge=0, le=LARGEST, description="the id of the last line that is known")]
+LastEvent = Annotated[str, Header(alias="Last-Event-ID", description="the same, as browsers send it")]
 Follow = Annotated[bool, Query(description="stream the lines as they come")]
 
 
@@ -144,13 +147,17 @@ class Api:
         preview = await self._found(preview_id)
         return [DeploymentAnswer.model_validate(found) for found in await self.views.deployments(preview.id)]
 
-    async def logs(self, preview_id: Id, after: After = 0, follow: Follow = False) -> Any:
-        """What the newest deployment printed. With `follow` a stream of server-sent events, until it has ended."""
+    async def logs(self, preview_id: Id, after: After = 0, follow: Follow = False, last: LastEvent = "") -> Any:
+        """What the newest deployment printed. With `follow` a stream of server-sent events, until it has ended.
+
+        They carry their ids, so that any client for them goes on where its connection broke (`Last-Event-ID`).
+        """
         preview = await self._found(preview_id)
         newest = await self.views.deployments(preview.id, limit=1)
         if follow:
+            known = max(after, _line_id(last))
             return StreamingResponse(
-                self._followed(preview.id, newest[0], after) if newest else _nothing(),
+                self._followed(preview.id, newest[0], known) if newest else _nothing(),
                 media_type="text/event-stream",
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
@@ -198,7 +205,11 @@ class Api:
         )
 
     async def _followed(self, preview: PreviewId, deployment: Deployment, after: int) -> AsyncIterator[bytes]:
-        """Its lines as they come. The end is looked for before the lines, so that none comes after the last look."""
+        """Which deployment it is, and its lines as they come.
+
+        The end is looked for before the lines, so that none comes after the last look.
+        """
+        yield _event_of(deployment)
         silent = 0
         with self.changes.subscribe() as subscription:
             while True:
@@ -236,6 +247,15 @@ def router(api: Api) -> APIRouter:
 
 def _event(line: LogLine) -> bytes:
     return format_sse_event(id=str(line.id), data_str=LineAnswer.model_validate(line).model_dump_json())
+
+
+def _event_of(deployment: Deployment) -> bytes:
+    return format_sse_event(event="deployment", data_str=json.dumps({"id": deployment.id, "commit": deployment.commit}))
+
+
+def _line_id(text: str) -> int:
+    """What a client shows of its own accord is not worth an error."""
+    return min(int(text), LARGEST) if text.isascii() and text.isdecimal() and len(text) <= ID_DIGITS else 0
 
 
 async def _nothing() -> AsyncIterator[bytes]:

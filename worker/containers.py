@@ -18,7 +18,7 @@ from orchestrator.compose.requests import (
     container_body,
     files_of,
 )
-from orchestrator.errors import LaunchError
+from orchestrator.errors import LaunchError, TemporaryError
 from orchestrator.names import CONFIG_LABEL, SERVICE_LABEL, Names
 from orchestrator.ports import ContainerStatus, HealthTimes, Image
 from orchestrator.settings import Settings
@@ -27,7 +27,7 @@ from worker.binds import HostFiles, binds_folder
 from worker.context import Hands
 from worker.deployment import Deployment
 from worker.hooks import pre_stop_labels, run_pre_stop
-from worker.images import image_reference
+from worker.recipes import image_of
 from worker.stack import read_stack
 from worker.together import together
 
@@ -91,7 +91,7 @@ Plan = Mapping[str, tuple[Planned, ...]]
 
 
 async def plan(deployment: Deployment) -> Plan:
-    """Derive every container. Raises LaunchError when an image is not there."""
+    """Derive every container. Raises TemporaryError when an image is not there."""
     stack, _ = await read_stack(deployment)
     services = stack.services.values()
     images = await asyncio.gather(*(_image(deployment, service) for service in services))
@@ -265,10 +265,10 @@ class _Planner:
 
 
 async def _image(deployment: Deployment, service: Service) -> Image:
-    reference = image_reference(deployment.names, service, deployment.commit, await deployment.image_salt())
+    reference = await image_of(deployment, service)
     image = await deployment.hands.engine.image(reference)
-    if image is None:
-        raise LaunchError(f"{service.place}: the image {reference} of service {service.name} is gone", "push again")
+    if image is None:  # somebody removed it since the build: it is found or built again
+        raise TemporaryError(f"the image {reference} of service {service.name} is gone")
     return image
 
 

@@ -11,6 +11,7 @@ from orchestrator.settings import Settings
 from orchestrator.store import Store
 from orchestrator.vault import Vault
 from orchestrator.views import Views
+from worker.turns import Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +31,5 @@ class Hands:
     """Speaks to Caddy, whatever host a request names."""
     slots: asyncio.Semaphore
     """One for each deployment that may run at once. Teardown takes none: it never waits behind builds."""
+    turns: Turns
+    """Who builds, of all previews."""

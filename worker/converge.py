@@ -20,6 +20,7 @@ from worker.containers import discard_unserving
 from worker.context import Hands
 from worker.deployment import Deployment
 from worker.gate import Gate, keep, look
+from worker.housekeeping import discard_images
 from worker.journal import Journal
 from worker.steps import build, database, environment, launch, probe, source, teardown
 from worker.together import alongside
@@ -98,7 +99,7 @@ async def _deploy(hands: Hands, lease: Lease, gate: Gate, pull: Pull) -> None:
     row = await hands.store.own(lease)
     if row.commit == pull.head_commit and row.state in (State.READY, State.FAILED) and row.forced <= row.settled:
         await hands.store.close_deployment(lease, "ready")  # a worker killed right after the promotion left it open
-        await discard_unserving(hands, lease)
+        await _discard(hands, lease)
         await hands.store.settle(lease, gate.generation)
         return
     await hands.store.advance(lease, State.QUEUED, f"commit {pull.head_commit[:12]} is to run", commit=pull.head_commit)
@@ -126,7 +127,7 @@ async def _run(deployment: Deployment) -> None:
     finally:
         await deployment.journal.close()
     await store.close_deployment(lease, "ready")
-    await discard_unserving(deployment.hands, lease, replaced=True)
+    await _discard(deployment.hands, lease, replaced=True)
     await store.settle(lease, deployment.gate.generation)
 
 
@@ -152,7 +153,13 @@ async def _wait(hands: Hands, lease: Lease, generation: int, wait: Wait) -> None
 async def _withdraw(hands: Hands, lease: Lease) -> None:
     """Take back whatever was on its way up: nobody reaches it any more, and it no longer runs."""
     await hands.store.clear_candidate(lease)
-    await discard_unserving(hands, lease)
+    await _discard(hands, lease)
+
+
+async def _discard(hands: Hands, lease: Lease, *, replaced: bool = False) -> None:
+    """Remove what does not serve: containers, and then the images that were needed for them alone."""
+    await discard_unserving(hands, lease, replaced=replaced)
+    await discard_images(hands, lease.preview.repository)
 
 
 async def _finish_removal(hands: Hands, lease: Lease) -> None:

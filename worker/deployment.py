@@ -4,7 +4,6 @@ What a step needs it derives again from the commit and from names, so a run that
 """
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,12 +17,11 @@ from orchestrator.preview import State, Step
 from orchestrator.store import Lease
 from worker.context import Hands
 from worker.gate import Gate
+from worker.images import Recipe
 from worker.journal import Journal
 
 JWT_SECRET = "JWT_SECRET"  # noqa: S105 - a variable's name
 DATABASE_PASSWORD = "database password"  # noqa: S105 - a key in the vault; the space keeps it apart from variables
-
-IMAGE_SECRET = "image names"  # noqa: S105 - likewise
 
 _SECRET_BYTES = 32
 
@@ -43,6 +41,8 @@ class Deployment:
     step: Step = Step.SOURCE
     stack: tuple[Stack, Route] | None = None
     """What was read of the commit's Compose file: kept, because reading it again gives the same."""
+    recipes: dict[str, Recipe] = field(default_factory=dict, repr=False)
+    """How the images of this commit are made, by the builds that ask for them: derived once, likewise."""
     _secrets: dict[str, str] = field(default_factory=dict, repr=False)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
@@ -78,10 +78,6 @@ class Deployment:
                 self._secrets = await self._kept(names)
                 self.journal.conceal(self._secrets.values())
         return {name: self._secrets[name] for name in names}
-
-    async def image_salt(self) -> str:
-        """What makes the names of this preview's images such that nobody else can guess them."""
-        return hashlib.sha256((await self.secret(IMAGE_SECRET)).encode()).hexdigest()[:16]
 
     async def database(self) -> DatabaseAccess:
         """How the containers reach this preview's database."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Iterable
 
 from orchestrator.errors import AuthorError, PreviewdError
@@ -12,8 +13,12 @@ from orchestrator.store import Store
 FLUSH_SECONDS = 0.2
 """How late a line may be recorded: one insert takes what came meanwhile."""
 
-MAX_LINES = 50_000
+MAX_OCTETS = 4 << 20
+"""What is kept of one deployment's output: its beginning as it comes, and of the rest the end."""
+END_LINES = 200
 MAX_LINE_LENGTH = 4_000
+TAIL_LINES = 30
+"""Lines that a failure shows."""
 
 
 class Journal:
@@ -22,13 +27,16 @@ class Journal:
         self._store = store
         self._deployment = deployment
         self._lines: list[tuple[Step, str]] = []
-        self._count = 0
+        self._left = MAX_OCTETS
+        self._end: deque[tuple[Step, str]] = deque(maxlen=END_LINES)
+        self._cut = 0
+        self._last: deque[str] = deque(maxlen=TAIL_LINES)
         self._secrets: tuple[str, ...] = ()
         self._flusher = asyncio.create_task(self._flush_regularly())
 
     def conceal(self, secrets: Iterable[str]) -> None:
-        """Blank these texts from now on, wherever they appear."""
-        self._secrets = tuple(secrets)
+        """Blank these texts too from now on, wherever they appear; the longest first, for one may hold another."""
+        self._secrets = tuple(sorted({*self._secrets, *filter(None, secrets)}, key=len, reverse=True))
 
     def clean(self, line: str) -> str:
         """Blank what is secret in a line that people will read."""
@@ -42,13 +50,23 @@ class Journal:
         if isinstance(error, AuthorError):
             error.log_tail = tuple(map(self.clean, error.log_tail))
 
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last lines that were said, oldest first."""
+        return tuple(self._last)
+
     async def say(self, line: str) -> None:
-        """Add one line of output."""
-        self._count += 1
-        if self._count < MAX_LINES:
-            self._lines.append((self.step, self.clean(line.rstrip())[:MAX_LINE_LENGTH]))
-        elif self._count == MAX_LINES:
-            self._lines.append((self.step, f"(more than {MAX_LINES:,} lines: what follows is not kept)"))
+        """Add one line of output. What comes after MAX_OCTETS waits for the end, of which the last lines are kept."""
+        kept = self.clean(line.rstrip())[:MAX_LINE_LENGTH]
+        self._last.append(kept)
+        self._left -= len(kept.encode(errors="replace")) + 1
+        if self._left >= 0:
+            self._lines.append((self.step, kept))
+            return
+        if not self._cut:
+            self._lines.append((self.step, f"(more than {MAX_OCTETS >> 20} MiB: the end follows when this is over)"))
+        self._cut += 1
+        self._end.append((self.step, kept))
 
     async def flush(self) -> None:
         """Write what was said so far."""
@@ -60,6 +78,10 @@ class Journal:
         self._flusher.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._flusher
+        if left_out := self._cut - len(self._end):
+            self._lines.append((self._end[0][0], f"({left_out:,} lines are not kept)"))
+        self._lines += self._end
+        self._end.clear()
         await self.flush()
 
     async def _flush_regularly(self) -> None:

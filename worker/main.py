@@ -14,6 +14,7 @@ from orchestrator.adapters.engine import DockerEngine
 from orchestrator.adapters.git import GitSources
 from orchestrator.adapters.github import AppKey, Credentials, GitHub
 from orchestrator.adapters.postgres import PostgresDatabases
+from orchestrator.adapters.registry_auth import RegistryAuth
 from orchestrator.cli.connection import load_settings
 from orchestrator.errors import PreviewdError
 from orchestrator.queue import (
@@ -33,7 +34,9 @@ from orchestrator.vault import Vault
 from orchestrator.views import Views
 from worker import jobs
 from worker.context import Hands
+from worker.housekeeping import keep_house_regularly
 from worker.sweep import sweep_regularly
+from worker.turns import Turns
 
 CONVERGE_SECONDS = 3600
 """Upper bound of one job. Steps have limits of their own and say which was reached; arq would only cut them off."""
@@ -81,7 +84,7 @@ async def open_hands(settings: Settings) -> Any:
     """Everything that the worker acts through, closed at the end."""
     database = connect(asyncpg_url(settings.database_url), pool_size=10)
     forge_client = github.open_client(settings.github_api_url)
-    engine = DockerEngine(settings.docker_host)
+    engine = DockerEngine(settings.docker_host, RegistryAuth.read(settings.registry_auth))
     queue = open_queue(settings.redis_url.get_secret_value())
     proxy = httpx.AsyncClient(base_url=f"http://{settings.proxy_address or settings.proxy_listen}", timeout=10)
     try:
@@ -103,6 +106,7 @@ async def open_hands(settings: Settings) -> Any:
             sources=GitSources(settings.data_dir.resolve() / "repositories"),
             proxy=proxy,
             slots=asyncio.Semaphore(settings.max_jobs),
+            turns=Turns(settings.max_builds),
         )
     finally:
         await proxy.aclose()
@@ -128,11 +132,12 @@ def _start(settings: Settings) -> Any:
         stack = contextlib.AsyncExitStack()
         context["stack"] = stack
         context[jobs.HANDS] = hands = await stack.enter_async_context(open_hands(settings))
-        context["sweep"] = asyncio.create_task(sweep_regularly(hands))
+        context["regularly"] = [asyncio.create_task(task(hands)) for task in (sweep_regularly, keep_house_regularly)]
 
     return start
 
 
 async def _stop(context: dict[Any, Any]) -> None:
-    context["sweep"].cancel()
+    for task in context["regularly"]:
+        task.cancel()
     await context["stack"].aclose()

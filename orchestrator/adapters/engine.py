@@ -21,12 +21,24 @@ import requests
 from docker.types import IPAMConfig, IPAMPool
 
 from orchestrator.adapters import buildkit, engine_streams
-from orchestrator.errors import LaunchError, OperatorError, TemporaryError, Unavailable
-from orchestrator.ports import BuildRequest, Command, ContainerStatus, EngineObject, HealthTimes, Image, Log
+from orchestrator.adapters.registry_auth import SETTING, RegistryAuth, encoded, registry_of
+from orchestrator.errors import ImageMissing, LaunchError, OperatorError, TemporaryError, Unavailable
+from orchestrator.ports import (
+    BuildContext,
+    BuildRequest,
+    Command,
+    ContainerStatus,
+    EngineObject,
+    HealthTimes,
+    Image,
+    Log,
+)
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
 CALL_SECONDS = 60
 """The Engine answers a short call within this time, or is not well. Removing a large container takes seconds."""
+PRUNE_SECONDS = 600
+"""Removing gigabytes of a build cache takes minutes."""
 CREATE_ATTEMPTS = 20
 """How often a container is created anew while another one of its name is on its way out."""
 RETRY_SECONDS = 0.25
@@ -59,8 +71,9 @@ class _Fault(TemporaryError):
 class DockerEngine:
     """One Docker Engine, API 1.41 or newer, at `unix:///path` or `tcp://host:port`. Connects at its first call."""
 
-    def __init__(self, base_url: str = DEFAULT_URL) -> None:
+    def __init__(self, base_url: str = DEFAULT_URL, registries: RegistryAuth | None = None) -> None:
         self._base_url = base_url
+        self._registries = registries or RegistryAuth()
         self._connecting = threading.Lock()
         self._connected: docker.APIClient | None = None
 
@@ -81,9 +94,9 @@ class DockerEngine:
 
     # Images
 
-    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], log: Log) -> str:
+    async def build(self, request: BuildRequest, context: BuildContext, log: Log) -> str:
         async with await self._streams() as client:
-            return await buildkit.build(client, request, context, log)
+            return await buildkit.build(client, request, context, self._registries, log)
 
     async def image(self, reference: str) -> Image | None:
         try:
@@ -97,7 +110,7 @@ class DockerEngine:
     async def pull(self, reference: str, log: Log) -> Image:
         try:
             async with await self._streams() as client:
-                await _pull(client, _tagged(reference), log)
+                await _pull(client, _tagged(reference), self._registries, log)
         except httpx.TransportError as error:
             raise _unreachable(error) from error
         image = await self.image(reference)
@@ -109,6 +122,17 @@ class DockerEngine:
         """A name is one of perhaps several of its image; an id is the image with all of its names."""
         whole = reference.startswith("sha256:")
         await self._remove(f"remove image {reference}", lambda api: api.remove_image(reference, force=whole))
+
+    async def limit_build_cache(self, octets: int) -> None:
+        """Engines from API 1.48 on call the parameter otherwise, and still know the old name."""
+        try:
+            async with await self._streams() as client:
+                parameters = {"keep-storage": str(octets), "all": "1"}
+                response = await client.post("/build/prune", params=parameters, timeout=PRUNE_SECONDS)
+        except httpx.TransportError as error:
+            raise _unreachable(error) from error
+        if response.is_error:
+            raise TemporaryError(f"the Docker Engine did not limit its build cache: {response.text.strip()}")
 
     # Networks and volumes
 
@@ -457,6 +481,7 @@ def _image(found: dict[str, Any]) -> Image:
         exposed_ports=tuple(sorted(int(number) for number, *protocol in ports if protocol in ([], ["tcp"]))),
         healthcheck=test if test and test != ("NONE",) else None,
         health_times=_health_times(check),
+        on_build=tuple(config.get("OnBuild") or ()),
     )
 
 
@@ -503,12 +528,16 @@ def _objects(api: docker.APIClient, wanted: dict[str, list[str]]) -> list[Engine
         *(_object("container", found, found["Id"], found["Names"][0].removeprefix("/")) for found in containers),
         *(_object("network", found, found["Id"], found["Name"]) for found in networks),
         *(_object("volume", found, found["Name"], found["Name"]) for found in volumes),
-        *(_object("image", found, found["Id"], next(iter(found["RepoTags"] or ()), found["Id"])) for found in images),
+        *(_object("image", found, found["Id"], name) for found in images for name in _image_names(found)),
     ]
 
 
 def _object(kind: str, found: Mapping[str, Any], id_: str, name: str) -> EngineObject:
     return EngineObject(kind=kind, id=id_, name=name, labels=found["Labels"] or {})
+
+
+def _image_names(found: Mapping[str, Any]) -> list[str]:
+    return [name for name in found["RepoTags"] or () if name != "<none>:<none>"] or [found["Id"]]
 
 
 def _tagged(reference: str) -> str:
@@ -517,8 +546,11 @@ def _tagged(reference: str) -> str:
     return reference if ":" in plain or "@" in plain else f"{reference}:latest"
 
 
-async def _pull(client: httpx.AsyncClient, reference: str, log: Log) -> None:
-    async with client.stream("POST", "/images/create", params={"fromImage": reference}) as response:
+async def _pull(client: httpx.AsyncClient, reference: str, registries: RegistryAuth, log: Log) -> None:
+    credentials = registries.for_image(reference)
+    headers = {"X-Registry-Auth": encoded(credentials)} if credentials else {}
+    parameters = {"fromImage": reference}
+    async with client.stream("POST", "/images/create", params=parameters, headers=headers) as response:
         if response.is_error:
             raise _not_pulled(reference, await engine_streams.refusal(response))
         async for message in engine_streams.json_lines(response):
@@ -529,13 +561,18 @@ async def _pull(client: httpx.AsyncClient, reference: str, log: Log) -> None:
 
 
 def _not_pulled(reference: str, words: str) -> LaunchError:
-    if any(sign in words.lower() for sign in ("denied", "unauthorized", "authentication required")):
-        remedy = "Check the image's name; a private image needs credentials for its registry on the machine."
-    elif any(sign in words.lower() for sign in ("not found", "manifest unknown", "no such image")):
-        remedy = "Check the image's name and tag, and that it was pushed."
-    else:
-        remedy = "Check that the machine that runs previewd reaches the registry, or pull the image there beforehand."
-    return LaunchError(f"the image {reference} cannot be pulled: {words}", remedy)
+    """Docker Hub answers `denied` for an image that is not there, and other registries for one that is private."""
+    told, low = f"the image {reference} cannot be pulled: {words}", words.lower()
+    if any(sign in low for sign in ("denied", "unauthorized", "authentication required", "no basic auth")):
+        registry = registry_of(reference)
+        return LaunchError(
+            told, f"Check the image's name. If {registry} asks who we are, let {SETTING} name a file with credentials."
+        )
+    if any(sign in low for sign in ("not found", "manifest unknown", "no such image")):
+        return ImageMissing(told, "Check the image's name and tag, and that it was pushed.")
+    return LaunchError(
+        told, "Check that the machine that runs previewd reaches the registry, or pull the image there beforehand."
+    )
 
 
 async def _run(client: httpx.AsyncClient, execution: str) -> None:

@@ -14,18 +14,16 @@ import os
 import posixpath
 import re
 import shutil
-import tarfile
 import tempfile
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestrator import dockerignore
-from orchestrator.adapters.git_objects import CHUNK, Content, Entry, GitFailed, Repository
+from orchestrator.adapters.git_context import CommitContext, context_of
+from orchestrator.adapters.git_objects import Content, Entry, GitFailed, Repository
 from orchestrator.errors import (
     AuthorError,
-    BuildError,
     ForgeUnavailable,
     OperatorError,
     PreviewdError,
@@ -84,17 +82,13 @@ class GitSources:
         found = [entry for entry in entries if entry.path in wanted and entry.is_file and entry.size <= READ_LIMIT]
         return await _whole(self._bare(repository), found)
 
-    async def context(self, repository: int, commit: str, root: str, dockerfile: str) -> AsyncGenerator[bytes, None]:
-        """Files carry the commit's date: a clock's would make another context at each build of the same commit."""
-        bare = self._bare(repository)
-        entries = _below(_clean(root), await self._entries(repository, commit))
-        if not entries:
-            raise BuildError(f"the commit has no folder {root!r} to build from")
-        ignore = await _ignore(bare, entries, _clean(dockerfile))
-        kept = await asyncio.to_thread(lambda: [entry for entry in entries if not ignore.excludes(entry.path)])
-        async with contextlib.aclosing(_tar(bare, kept, await bare.date(commit))) as stream:
-            async for chunk in stream:
-                yield chunk
+    async def context(self, repository: int, commit: str, root: str, dockerfile: str) -> CommitContext:
+        """All entries carry the commit's date: a clock's would make another context at each build of a commit."""
+        entries = await self._entries(repository, commit)
+        folder = _clean(root)
+        return await context_of(
+            self._bare(repository), commit, entries, folder, _clean(posixpath.join(folder, dockerfile))
+        )
 
     async def export(self, repository: int, commit: str, path: str, target: str) -> bool:
         """All of it or nothing is at `target` afterwards. What is there already stays, with what containers wrote.
@@ -220,6 +214,11 @@ def _not_fetched(pull: Pull, words: str) -> PreviewdError:
             f"the forge does not let us fetch {pull.repository_name}: {words}",
             remedy="Check that the App or the token is valid and may read this repository's contents.",
         )
+    if re.search(r"error: 30[1-8]\b", words):
+        return OperatorError(
+            f"the forge sends git to another place for {pull.repository_name}, where our token does not go: {words}",
+            remedy="Set the forge's URL to where it really answers.",
+        )
     if "not allowed" in words and "transport" in words:
         return OperatorError(f"{pull.clone_url} cannot be fetched: only https and http URLs can", "Use an https URL.")
     if "died of signal 25" in words:  # SIGXFSZ: the pack grew beyond its limit
@@ -254,64 +253,6 @@ async def _whole(repository: Repository, entries: Sequence[Entry]) -> dict[str, 
 
 async def _joined(chunks: AsyncIterator[bytes]) -> bytes:
     return b"".join([chunk async for chunk in chunks])
-
-
-async def _ignore(repository: Repository, entries: Sequence[Entry], dockerfile: str) -> dockerignore.Ignore:
-    """The ignore file of this Dockerfile, or else of the folder. The builder gets both files whatever they say."""
-    files = {entry.path: entry for entry in entries if entry.is_file and entry.size <= READ_LIMIT}
-    name = next((name for name in (f"{dockerfile}.dockerignore", ".dockerignore") if name in files), None)
-    if name is None:
-        return dockerignore.parse("")
-    content = await _whole(repository, [files[name]])
-    try:
-        return dockerignore.parse(content[name].decode(errors="replace")).keeping(dockerfile, ".dockerignore")
-    except ValueError as error:
-        raise BuildError(f"{name}, {error}") from error
-
-
-# The tar stream
-
-
-async def _tar(repository: Repository, entries: Sequence[Entry], date: int) -> AsyncGenerator[bytes, None]:
-    """A tar archive in GNU format, with a header for each folder before what is in it."""
-    folders: set[str] = set()
-    pending = bytearray()
-    async with repository.reading([entry for entry in entries if entry.is_file or entry.is_link]) as content:
-        for entry in entries:
-            for folder in _new_folders(entry, folders):
-                pending += _header(folder, date, tarfile.DIRTYPE, mode=0o755)
-            if entry.is_link:
-                link = os.fsdecode(await _joined(content(entry)))
-                pending += _header(entry.path, date, tarfile.SYMTYPE, mode=0o777, link=link)
-            elif entry.is_file:
-                mode = 0o755 if entry.is_executable else 0o644
-                pending += _header(entry.path, date, tarfile.REGTYPE, mode=mode, size=entry.size)
-                async for chunk in content(entry):
-                    pending += chunk
-                    if len(pending) >= CHUNK:
-                        yield bytes(pending)
-                        pending.clear()
-                pending += bytes(-entry.size % tarfile.BLOCKSIZE)
-            if len(pending) >= CHUNK:
-                yield bytes(pending)
-                pending.clear()
-    yield bytes(pending) + bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _new_folders(entry: Entry, known: set[str]) -> Iterable[str]:
-    """The folders on the way to an entry that had no header yet; a submodule is an empty one."""
-    parts = entry.path.split("/")
-    ends = range(1, len(parts) + (0 if entry.is_file or entry.is_link else 1))
-    new = [folder for end in ends if (folder := "/".join(parts[:end])) not in known]
-    known.update(new)
-    return new
-
-
-def _header(path: str, date: int, kind: bytes, *, mode: int, size: int = 0, link: str = "") -> bytes:
-    """GNU format: the Engine's older builders take a PAX header for a Dockerfile."""
-    info = tarfile.TarInfo(path)
-    info.type, info.mode, info.mtime, info.size, info.linkname = kind, mode, date, size, link
-    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
 # Files on this machine

@@ -32,6 +32,7 @@ CONFIGURATION = {
     "core.symlinks": "false",
     "core.fsmonitor": "false",
     "credential.helper": "",
+    "http.followRedirects": "false",  # git would take the token along, to whatever host
     "fetch.fsckObjects": "true",
     "transfer.fsckObjects": "true",
     # Old tools wrote these into the history of many honest repositories. They harm nobody.
@@ -84,6 +85,10 @@ class Entry:
 
 Content = Callable[[Entry], AsyncIterator[bytes]]
 """The content of the next entry, in chunks that must be read to the end before the entry after it."""
+
+
+Answer = Callable[[str, int], AsyncIterator[bytes]]
+"""The content of the object of this name and size, in chunks. Ends what was being read before."""
 
 
 class Repository:
@@ -146,6 +151,12 @@ class Repository:
                 feeding.cancel()
                 await asyncio.wait([feeding])
 
+    @contextlib.asynccontextmanager
+    async def answering(self) -> AsyncIterator[Answer]:
+        """Read contents one after the other as they are asked for, in whatever order. Nobody has to read to an end."""
+        async with _running([*self._options(), "cat-file", "--batch"], stdin=True) as git:
+            yield _Answers(git).content
+
     def _options(self) -> list[str]:
         return ["--git-dir", str(self.folder)]
 
@@ -173,6 +184,12 @@ class _Running:
         if self.process.stdout is None:  # cannot be: it was asked for
             raise AssertionError
         return self.process.stdout
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter:
+        if self.process.stdin is None:  # cannot be: it was asked for
+            raise AssertionError
+        return self.process.stdin
 
     async def succeed(self) -> None:
         """Wait for its end. Raises GitFailed with its last words."""
@@ -214,6 +231,7 @@ def _environment(configuration: Mapping[str, str]) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_CONFIG_COUNT": str(len(configuration)),
     }
@@ -233,20 +251,58 @@ def _entry(record: bytes) -> Entry:
 
 async def _feed(git: _Running, oids: Sequence[str]) -> None:
     """Ask for objects while the answers to earlier questions are being read."""
-    if git.process.stdin is None:  # cannot be: it was asked for
-        raise AssertionError
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died; its reader finds out
         for oid in oids:
-            git.process.stdin.write(f"{oid}\n".encode())
-            await git.process.stdin.drain()
-        git.process.stdin.close()
+            await _ask(git, oid)
+        git.stdin.close()
+
+
+@dataclass(slots=True)
+class _Answers:
+    """A conversation with `cat-file --batch`."""
+
+    git: _Running
+    _left: int = 0
+    """Octets of the last answer that nobody has read, the line break at its end included."""
+
+    async def content(self, oid: str, size: int) -> AsyncIterator[bytes]:
+        try:
+            await self._skip()
+            await _ask(self.git, oid)
+            await _expect(self.git.stdout, oid, size)
+            self._left = size + 1
+            while self._left > 1:
+                yield await self._chunk(self._left - 1)
+            await self._skip()
+        except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError) as error:
+            raise TemporaryError(f"git lost the object {oid} while it was read") from error
+
+    async def _skip(self) -> None:
+        while self._left:
+            await self._chunk(self._left)
+
+    async def _chunk(self, most: int) -> bytes:
+        chunk = await self.git.stdout.read(min(most, CHUNK))
+        if not chunk:
+            raise asyncio.IncompleteReadError(chunk, most)
+        self._left -= len(chunk)
+        return chunk
+
+
+async def _ask(git: _Running, oid: str) -> None:
+    git.stdin.write(f"{oid}\n".encode())
+    await git.stdin.drain()
+
+
+async def _expect(stdout: asyncio.StreamReader, oid: str, size: int) -> None:
+    """One answer of `cat-file --batch`: `OBJECT blob SIZE`, a line break, that many octets, a line break."""
+    header = await stdout.readuntil()
+    if header.split() != [oid.encode(), b"blob", str(size).encode()]:
+        raise TemporaryError(f"git has no content for {oid}: {header.decode(errors='replace').strip()}")
 
 
 async def _content(stdout: asyncio.StreamReader, entry: Entry) -> AsyncIterator[bytes]:
-    """One answer of `cat-file --batch`: `OBJECT blob SIZE`, a line break, that many octets, a line break."""
-    header = await stdout.readuntil()
-    if header.split() != [entry.oid.encode(), b"blob", str(entry.size).encode()]:
-        raise TemporaryError(f"git has no content for {entry.path!r}: {header.decode(errors='replace').strip()}")
+    await _expect(stdout, entry.oid, entry.size)
     left = entry.size
     while left:
         chunk = await stdout.read(min(left, CHUNK))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from orchestrator.cli.outcome import DONE, NOT_WELL, WRONG_USAGE, UnclearId
+from orchestrator.cli.outcome import DONE, INTERRUPTED, NOT_WELL, WRONG_USAGE, UnclearId
 from orchestrator.errors import ConfigurationError, PreviewdError
 
 
@@ -102,10 +102,14 @@ def check(
     config: Annotated[
         bool, typer.Option("--config", help="Print our reading, as `docker compose config --format json` does.")
     ] = False,
+    generated: Annotated[
+        bool, typer.Option("--generated", help="Print the files that it lacks, as previewd would make them.")
+    ] = False,
 ) -> int:
     """Say what previewd would do with a checkout. Exit code 1 when it is refused."""
     command = importlib.import_module("orchestrator.cli.check")
-    return _exit_code(command.run(path, as_json=as_json, file=file, given=given or (), config=config))
+    asked = {"as_json": as_json, "config": config, "generated": generated}
+    return _exit_code(command.run(path, file=file, given=given or (), **asked))
 
 
 @app.command("ls")
@@ -129,7 +133,10 @@ def logs(
     deployment: Annotated[int | None, typer.Option(help="Another one than the newest.")] = None,
 ) -> int:
     """Print what a deployment printed."""
-    return _do("logs", which, follow=follow, deployment=deployment)
+    try:
+        return _do("logs", which, follow=follow, deployment=deployment)
+    except KeyboardInterrupt:  # how one stops following
+        return INTERRUPTED
 
 
 @app.command()

@@ -46,8 +46,10 @@ _PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 """Blanks with which a table fills its lines, before the end of the line's colour."""
 
 
-def run(path: Path, *, as_json: bool, file: str | None, given: Iterable[str], config: bool) -> int:
-    """Print the report, or with `config` our reading of the file; the exit code."""
+def run(
+    path: Path, *, as_json: bool, file: str | None, given: Iterable[str], config: bool, generated: bool = False
+) -> int:
+    """Print the report, with `config` our reading of the file, or what is `generated`; the exit code."""
     if as_json and config:
         raise typer.BadParameter("--config prints JSON already", param_hint="--json")
     root, found = _opened(path, file)
@@ -61,6 +63,8 @@ def run(path: Path, *, as_json: bool, file: str | None, given: Iterable[str], co
     report = without_ignored(check(files, found, _facts(root, variables), USUAL_LIMITS), _missed(files, found))
     if as_json:
         print(json.dumps({"accepted": report.accepted, **dataclasses.asdict(report)}, indent=2))
+    elif generated and report.accepted:
+        _print_generated(report)
     else:
         _print(report)
     return DONE if report.accepted else NOT_WELL
@@ -77,6 +81,14 @@ def _print_config(root: Path, files: Checkout, path: str | None, variables: Mapp
         raise AuthorError(_plain(error.message), _plain(error.remedy)) from None
     print(json.dumps(found, indent=2))
     return DONE
+
+
+def _print_generated(report: Report) -> None:
+    """Each file that the repository lacks, after its path. Nothing where it lacks none."""
+    for each in report.generated:
+        print(f"# {_plain(each.path)}")
+        for line in each.text.splitlines():
+            print(_plain(line))
 
 
 def _missed(files: Checkout, found: str | None) -> Mapping[str, bytes]:
@@ -249,6 +261,8 @@ def _summary(report: Report) -> Table:
         table.add_row(_label("pulled"), _columns(rows))
     if report.database is not None:
         table.add_row(_label("database"), _database(report.database))
+    for each in report.generated:
+        table.add_row(_label("generated"), Group(*(Text(_plain(line)) for line in (each.said, *each.notes))))
     if report.unset:
         rows = ((Text(_plain(name)), Text(_plain(", ".join(names)))) for name, names in report.unset.items())
         table.add_row(_label("no value", "yellow"), _columns(rows))

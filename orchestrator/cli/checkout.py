@@ -27,7 +27,7 @@ class Checkout(Mapping[str, bytes]):
         self._root = root
         self._ignored = ignored
         self.missed: dict[str, None] = {}
-        """What was asked for and is ignored."""
+        """What was asked for, is there, and is ignored."""
         self._paths: dict[str, None] = {}
         for path in _walk(str(root), "", ignored):
             if len(self._paths) == MAX_FILES:
@@ -50,7 +50,7 @@ class Checkout(Mapping[str, bytes]):
             raise ComposeError(Place(file=path), str(error), "Keep only text in it that Compose reads.") from None
 
     def __contains__(self, path: object) -> bool:
-        if isinstance(path, str) and _is_ignored(path, self._ignored):
+        if isinstance(path, str) and _is_ignored(path, self._ignored) and os.path.lexists(self._root / path):
             self.missed[path] = None
         return path in self._paths
 

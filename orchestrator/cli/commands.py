@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import importlib
 import json
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -79,13 +80,15 @@ async def show(which: str, *, as_json: bool) -> int:
 
 
 async def logs(which: str, *, follow: bool, deployment: int | None) -> int:
-    """The lines of one deployment; with `follow` until it has ended."""
+    """The lines of one deployment; with `follow` until it has ended. Which one it is goes to standard error."""
     async with _running() as running:
         preview = await _the_one(running.views, which)
         chosen = _chosen(await running.views.deployments(preview.id, limit=1000), preview, deployment)
         if chosen is None:
             print("nothing was deployed yet")
             return DONE
+        state = chosen.outcome or "running"
+        print(f"deployment {chosen.id} of {short(chosen.commit)}: {state}", file=sys.stderr, flush=True)
         await _print_log(running.views, preview, chosen, follow=follow)
     return DONE
 

@@ -3,6 +3,8 @@
 from orchestrator.errors import PreviewdError
 
 DONE, NOT_WELL, WRONG_USAGE = 0, 1, 2
+INTERRUPTED = 130
+"""Ctrl-C, as shells count it: 128 and the signal."""
 
 
 class UnclearId(PreviewdError):

@@ -38,7 +38,20 @@ def read_build(node: Node, variables: Mapping[str, str], secrets: Granted) -> Bu
         additional_contexts=_contexts(found["additional_contexts"]) if "additional_contexts" in found else {},
         secrets=secrets.read(found["secrets"], "") if "secrets" in found else (),
         network=text(found["network"]) if _said(found, "network") and found["network"].value != "default" else None,
+        cache_from=_cache_from(found["cache_from"]) if "cache_from" in found else (),
     )
+
+
+def _cache_from(node: Node) -> tuple[str, ...]:
+    """Images of registries, written plainly or as `type=registry,ref=IMAGE`. Caches of other kinds are left out."""
+    return tuple(image for image in map(_cached_image, _texts(node)) if image)
+
+
+def _cached_image(written: str) -> str:
+    fields = dict(part.partition("=")[::2] for part in written.split(","))
+    if "type" not in fields:
+        return written
+    return fields.get("ref", "") if fields["type"] == "registry" else ""
 
 
 def _said(found: Mapping[str, Node], key: str) -> bool:
@@ -64,14 +77,7 @@ def _context(node: Node) -> str:
 
 
 def _dockerfile(node: Node, context: str) -> str:
-    path = posixpath.relpath(inside(node, text(node), context), context)
-    if path.startswith("../"):
-        raise refuse(
-            node,
-            "previewd does not read a Dockerfile outside the build's context yet",
-            "Move it into the context, or make the context a folder that holds both.",
-        )
-    return path
+    return posixpath.relpath(inside(node, text(node), context), context)
 
 
 def _args(node: Node, variables: Mapping[str, str]) -> Mapping[str, str]:

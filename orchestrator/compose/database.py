@@ -59,7 +59,7 @@ def replaced_service(stack: Stack) -> str | None:
     if stack.preview.database.service is not None:
         return stack.preview.database.service
     servers = {name: service for name, service in stack.services.items() if is_postgres(service)}
-    hosts = [match["host"] for _, _, match in _urls(stack)]
+    hosts = [match["host"] for service, variable, match in _urls(stack) if _is_written(service, variable)]
     for name, server in servers.items():
         if not _names(server).isdisjoint(hosts):
             return name
@@ -104,7 +104,7 @@ def driver_asked(stack: Stack) -> Driver | None:
     found = {
         variable: drivers.get(match["scheme"], Driver.PLAIN)
         for service, variable, match in _urls(stack)
-        if URL_VARIABLES.isdisjoint(service.sources.get(variable, ())) and not variable.startswith("ALEMBIC")
+        if _is_written(service, variable) and not variable.startswith("ALEMBIC")
     }
     return found.get("DATABASE_URL") or next(iter(found.values()), None)
 
@@ -124,6 +124,11 @@ def _urls(stack: Stack) -> Iterator[tuple[Service, str, re.Match[str]]]:
         for variable, value in service.environment.items():
             if (match := _URL.fullmatch(value)) is not None:
                 yield service, variable, match
+
+
+def _is_written(service: Service, variable: str) -> bool:
+    """Whether the URL is the file's own, and not one that it takes from us."""
+    return URL_VARIABLES.isdisjoint(service.sources.get(variable, ()))
 
 
 def _names(service: Service) -> set[str]:

@@ -63,6 +63,13 @@ class Reset(StrEnum):
     ON_MIGRATION_CHANGE = "on-migration-change"
 
 
+class CommitImage(StrEnum):
+    """What becomes of an image that is named by the commit: built here, or pulled as soon as the CI has pushed it."""
+
+    BUILD = "build"
+    PULL = "pull"
+
+
 class Encoding(StrEnum):
     """How a list variable is written: `a,b` or `["a","b"]`."""
 
@@ -102,7 +109,7 @@ class Build:
 
     context: str = "."
     dockerfile: str = "Dockerfile"
-    """Relative to the context, and inside it."""
+    """Relative to the context. It may lie outside of it, but in the repository."""
     dockerfile_inline: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     target: str | None = None
@@ -118,6 +125,8 @@ class Build:
     secrets: tuple[FileMount, ...] = ()
     network: str | None = None
     """`none`, or nothing said."""
+    cache_from: tuple[str, ...] = ()
+    """Images of registries whose cache may be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +224,8 @@ class Service:
     """The variables that the file builds `image` from."""
     build: Build | None = None
     """Set also where the image is named by the commit, or is another service's built image."""
+    awaited: bool = False
+    """Whether its image is this commit's and pulled: the repository's CI may not have pushed it yet."""
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -268,8 +279,8 @@ class Service:
 
     @property
     def from_repository(self) -> bool:
-        """Whether its image is built from this commit."""
-        return self.build is not None
+        """Whether its image is made of this commit, here or by the repository's CI."""
+        return self.build is not None or self.awaited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +305,7 @@ class PreviewBlock:
     database: DatabaseBlock = DatabaseBlock()
     encode: Mapping[str, Encoding] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    image: CommitImage = CommitImage.BUILD
     ttl: float | None = None
     sleep: float | None = None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.compose.load import Node
 from orchestrator.compose.model import (
+    CommitImage,
     DatabaseBlock,
     DatabaseMode,
     Driver,
@@ -88,6 +89,7 @@ _PREVIEW: Mapping[str, Callable[[Node], object]] = {
     "database": lambda node: DatabaseBlock(**_fields(node, _DATABASE)),
     "encode": _encode,
     "secrets": _secrets,
+    "image": lambda node: choice(node, CommitImage),
     "ttl": _positive,
     "sleep": _positive,
 }

@@ -53,7 +53,7 @@ def read(files: Mapping[str, bytes], path: str, variables: Mapping[str, str]) ->
     active = _active(found, preview)
     findings = Findings(warnings=[*found.warnings, *_misspelt(found.root)])
     _judge(found, active, findings)
-    frame = Frame.of(found)
+    frame = replace(Frame.of(found), commit_image=preview.image)
     services = {name: read_service(name, node, frame, findings) for name, node in active.items()}
     _check_references(services, found)
     check(found, active)

@@ -15,6 +15,7 @@ from orchestrator.compose.load import Node
 from orchestrator.compose.model import (
     COMMIT_VARIABLES,
     Build,
+    CommitImage,
     Condition,
     Dependency,
     Healthcheck,
@@ -62,6 +63,8 @@ NO_LIMIT = -1
 _BARE_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}|sha256:.*")
 _IMAGE = re.compile(r"[a-z0-9][\w.:/-]*(?:@sha256:[0-9a-f]{64})?", re.ASCII)
 _HOSTNAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9_])?")
+_SHA = re.compile(r"(?<![0-9a-f])[0-9a-f]{7,40}(?![0-9a-f])")
+"""What may be a commit's SHA, or the start of one."""
 _SAME_KIND: Mapping[str, str] = {"configs": "secrets"}
 """Of a secret and a config in one place the secret counts, as in Compose."""
 _OWN_LIMITS = (("memory", "mem_limit"), ("cpus", "cpus"), ("pids", "pids_limit"))
@@ -78,6 +81,8 @@ class Frame:
     variable_files: VariableFiles
     sections: Mapping[str, Mapping[str, Node]]
     """What is declared at the top: `volumes`, `networks`, `secrets` and `configs`."""
+    commit_image: CommitImage = CommitImage.BUILD
+    """What `x-preview.image` says."""
 
     @classmethod
     def of(cls, found: Project) -> "Frame":
@@ -109,6 +114,7 @@ def read_service(name: str, node: Node, frame: Frame, findings: Findings) -> Ser
     findings.warnings.extend(_dropped(found))
     if "security_opt" in found:
         _check_security(found["security_opt"])
+    build = _build(node, found, frame, findings)
     if "volumes" in found:
         fields["volumes"] = read_mounts(found["volumes"], frame.tree, frame.sections["volumes"])
     for kind, folder in (("secret", "/run/secrets"), ("config", "/")):
@@ -118,7 +124,8 @@ def read_service(name: str, node: Node, frame: Frame, findings: Findings) -> Ser
     return Service(
         name=name,
         place=node.place,
-        build=_build(node, found, frame, findings),
+        build=build,
+        awaited=build is None and names_commit(found["image"], frame.variables),
         image_variables=found["image"].variables if "image" in found else frozenset(),
         networks=_networks(found, frame),
         network_service=_network_service(found.get("network_mode")),
@@ -144,12 +151,22 @@ def _build(node: Node, found: Mapping[str, Node], frame: Frame, findings: Findin
         return read_build(found["build"], frame.variables, frame.granted("secret"))
     if "image" not in found:
         raise refuse(node, "the service has neither `image` nor `build`", "Give it one of them.")
-    if found["image"].variables & COMMIT_VARIABLES:
-        findings.notes.append(
-            f"{found['image'].place}: the image is named by the commit, so it is built from the root's Dockerfile."
-        )
-        return Build()
-    return None
+    if not names_commit(found["image"], frame.variables):
+        return None
+    what = f"{found['image'].place}: the image is named by the commit, so it is"
+    if frame.commit_image is CommitImage.PULL:
+        findings.notes.append(f"{what} pulled as soon as the repository's CI has pushed it.")
+        return None
+    findings.notes.append(f"{what} built from the root's Dockerfile; `x-preview: {{image: pull}}` pulls it instead.")
+    return Build()
+
+
+def names_commit(image: Node, variables: Mapping[str, str]) -> bool:
+    """Whether an image is named by the commit: through a variable, or by seven or more digits of its SHA."""
+    if image.variables & COMMIT_VARIABLES:
+        return True
+    commit = variables.get("GIT_SHA", "")
+    return any(commit.startswith(found) for found in _SHA.findall(text(image)))
 
 
 def _environment(found: Mapping[str, Node], frame: Frame, findings: Findings) -> dict[str, Any]:

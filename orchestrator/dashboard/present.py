@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import assert_never
 from urllib.parse import urlsplit
 
-from orchestrator.preview import State
+from orchestrator.preview import State, Step
 from orchestrator.records import Deployment, LogLine, StepTimes
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -17,6 +17,14 @@ SMALLEST_BAR = 0.6
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of what is written behind them."""
+
+_BUILD_LINES = (
+    ("begins", re.compile(r"#\d+ \[[^\]]+\]")),
+    ("bad", re.compile(r"#\d+ ERROR: ")),
+    ("wait", re.compile(r"#\d+ WARN: ")),
+    ("soft", re.compile(r"#\d+ (CACHED|DONE \d+\.\ds)$")),
+)
+"""How the lines look in which a build says what its steps do; the rest is what they print."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +119,16 @@ def clean(text: str) -> str:
     return _CONTROL.sub("", _ANSI.sub("", text))
 
 
-def blocks(lines: Iterable[LogLine]) -> list[tuple[str, str, int]]:
-    """Log lines as (step, text, id), fit to be shown."""
-    return [(line.step.value, clean(line.line), line.id) for line in lines]
+def blocks(lines: Iterable[LogLine]) -> list[tuple[str, str, str]]:
+    """Log lines as (step, text, tone), fit to be shown."""
+    cleaned = [(line.step, clean(line.line)) for line in lines]
+    return [(step.value, text, _line_tone(step, text)) for step, text in cleaned]
+
+
+def _line_tone(step: Step, text: str) -> str:
+    """The look of a log line: where a step of a build begins and ends is seen at a glance."""
+    found = (tone for tone, form in _BUILD_LINES if form.match(text))
+    return next(found, "") if step is Step.BUILD else ""
 
 
 def forge_web(api_url: str) -> str:

@@ -29,12 +29,27 @@ class ComposePeer:
     def up(self, branch: str) -> float:
         """Fetch and start; returns the seconds until the application answers."""
         began = time.monotonic()
+        self.fetch(branch)
+        self._compose("up", "--detach", "--build", "--wait")
+        self._require_answer()
+        return time.monotonic() - began
+
+    def fetch(self, branch: str) -> None:
+        """Have the work tree of a branch."""
         self._git("fetch", "--quiet", "origin", branch)
         self._git("checkout", "--quiet", "--force", "FETCH_HEAD")
         self._use_local_images()
-        self._compose("up", "--detach", "--build", "--wait")
-        httpx.get(f"http://127.0.0.1:{self._port}/health", trust_env=False).raise_for_status()
+
+    def build(self) -> float:
+        """Build what the work tree holds, and start nothing."""
+        began = time.monotonic()
+        self._compose("build")
         return time.monotonic() - began
+
+    def start(self) -> None:
+        """Start what was built, and return when the application answers."""
+        self._compose("up", "--detach", "--wait")
+        self._require_answer()
 
     def down(self) -> float:
         began = time.monotonic()
@@ -46,6 +61,9 @@ class ComposePeer:
         self._compose("down", "--volumes", "--timeout", "0", "--rmi", "local")
         shutil.rmtree(self._folder, ignore_errors=True)
         remove_images_of_project(PROJECT)
+
+    def _require_answer(self) -> None:
+        httpx.get(f"http://127.0.0.1:{self._port}/health", trust_env=False).raise_for_status()
 
     def _use_local_images(self) -> None:
         path = self._folder / "docker-compose.yml"

@@ -1,14 +1,19 @@
 """What is measured, and how it is written down."""
 
 import json
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+PAIRS = int(os.environ.get("PAIRS", "5"))
+"""How often each side is measured where one measurement takes seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +26,12 @@ class Figure:
     peers: tuple[float, ...] = ()
     peer: str = ""
     aim: str = ""
+
+    @classmethod
+    def of_pairs(cls, name: str, pairs: Sequence[tuple[float, float]], peer: str, aim: str) -> Self:
+        """Seconds, ours first."""
+        ours, theirs = zip(*pairs, strict=True)
+        return cls(name=name, unit="s", ours=ours, peers=theirs, peer=peer, aim=aim)
 
     @property
     def ratios(self) -> tuple[float, ...]:

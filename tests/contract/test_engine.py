@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.engine import DockerEngine
-from orchestrator.errors import LaunchError, OperatorError, TemporaryError
-from orchestrator.ports import Command, ContainerStatus, Engine
+from orchestrator.errors import BuildError, LaunchError, OperatorError, TemporaryError
+from orchestrator.ports import BuildRequest, Command, ContainerStatus, Engine
 from orchestrator.subnets import free_subnets
+from tests.support.context import MemoryContext
 from tests.support.docker import ENGINE_URL, answers, leaving_nothing, unique
-from tests.support.fake_engine import FakeEngine, Program
+from tests.support.fake_engine import FakeEngine, Program, Recipe
 from tests.support.images import BASE_IMAGE
 from tests.support.wait import eventually
 
@@ -60,6 +61,7 @@ def labels(rig: tuple[Engine, dict[str, str]]) -> dict[str, str]:
 def _fake() -> FakeEngine:
     fake = FakeEngine()
     fake.add_image(BASE_IMAGE)
+    fake.recipes["bad/Dockerfile"] = Recipe(error="bad/Dockerfile:2: `COPY none /` failed: not found")
     fake.checks = {**CHECKS, ENDLESS: None, ("CMD", *EXACTLY): 7}
     fake.programs[tuple(TALK)] = Program(lines=("one", "two", "\x1b[31mred\x1b[0m \ufffd"), exit_code=3)
     fake.programs[tuple(MISSING)] = Program(error="exec: /no/such/program: no such file or directory")
@@ -376,3 +378,37 @@ async def test_an_image_that_cannot_be_pulled(engine: Engine) -> None:
     with pytest.raises(LaunchError, match=r"127\.0\.0\.1:9/none:1") as raised:
         await engine.pull("127.0.0.1:9/none:1", log)
     assert raised.value.remedy
+
+
+# Builds
+
+
+async def unread(line: str) -> None:
+    """Nobody reads it."""
+
+
+async def test_what_was_built_is_there_by_its_name_until_that_is_removed(
+    engine: Engine, labels: dict[str, str]
+) -> None:
+    tag, context = f"previewd-test/{unique('b')}:1", MemoryContext({"a": "1"})
+    request = BuildRequest(tag=tag, dockerfile=b"FROM scratch\nCOPY a /a\n", labels=labels)
+    built = await engine.build(request, context, unread)
+    found = await engine.image(tag)
+    assert found is not None
+    assert found.id == built
+    assert [(o.kind, o.id, o.name) for o in await engine.objects(labels)] == [("image", built, tag)]
+    await engine.remove_image(tag)
+    assert await engine.image(tag) is None
+    await engine.remove_image(tag)
+
+
+async def test_a_build_that_fails_names_its_line_and_leaves_nothing(engine: Engine, labels: dict[str, str]) -> None:
+    request = BuildRequest(
+        tag=f"previewd-test/{unique('b')}:1",
+        dockerfile=b"FROM scratch\nCOPY none /\n",
+        dockerfile_name="bad/Dockerfile",
+        labels=labels,
+    )
+    with pytest.raises(BuildError, match=r"^bad/Dockerfile:2: `COPY none /` failed: "):
+        await engine.build(request, MemoryContext(), unread)
+    assert await engine.objects(labels) == []

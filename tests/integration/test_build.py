@@ -1,27 +1,31 @@
 """Builds by the real Engine's BuildKit: what they give, what they say, and that they stop."""
 
 import asyncio
-import gc
-import io
-import tarfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.adapters.engine import DockerEngine
 from orchestrator.adapters.git import GitSources
-from orchestrator.errors import BuildError, OperatorError, TemporaryError
+from orchestrator.errors import BuildError, TemporaryError
 from orchestrator.policy import Pull
-from orchestrator.ports import BuildRequest
+from orchestrator.ports import BuildContext, BuildRequest, ContextEntry
+from tests.integration.dockerfiles import BASE, BUILDS, FAULTS, LIST, SECRET, Case, Fault
+from tests.support.context import MemoryContext, Zeros
 from tests.support.docker import ENGINE_URL, answers, leaving_nothing, unique
+from tests.support.engine import forget_contexts_of
 from tests.support.git_remote import served
 from tests.support.images import BASE_IMAGE
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.docker
 
+LARGE = (256 << 20) + 4097
+"""A size that no other context has."""
 Labels = dict[str, str]
 
 
@@ -45,30 +49,30 @@ async def labels(engine: DockerEngine) -> AsyncIterator[Labels]:
 class Build:
     """One build, and what it said."""
 
-    def __init__(self, engine: DockerEngine, labels: Labels) -> None:
+    def __init__(self, engine: DockerEngine, labels: Labels, tag: str = "") -> None:
         self.engine = engine
         self.labels = labels
-        self.tag = f"previewd-test/{unique('build')}:1"
+        self.tag = tag or f"previewd-test/{unique('build')}:1"
         self.lines: list[str] = []
 
-    async def run(
-        self, files: Mapping[str, str], *, target: str | None = None, args: Mapping[str, str] | None = None
-    ) -> str:
-        return await self.send(tar(files), target=target, args=args)
-
-    async def send(
-        self, context: AsyncIterator[bytes], *, target: str | None = None, args: Mapping[str, str] | None = None
-    ) -> str:
-        request = BuildRequest(
-            tag=self.tag, dockerfile="Dockerfile", labels=self.labels, target=target, args=args or {}
-        )
-        return await self.engine.build(request, context, self.log)
+    async def run(self, dockerfile: str, context: BuildContext | None = None, **more: Any) -> str:
+        request = BuildRequest(tag=self.tag, dockerfile=dockerfile.encode(), labels=self.labels, **more)
+        return await self.engine.build(request, context or MemoryContext(), self.log)
 
     async def log(self, line: str) -> None:
         self.lines.append(line)
 
-    async def said(self, text: str) -> bool:
+    def said(self, text: str) -> bool:
         return any(text in line for line in self.lines)
+
+    @property
+    def printed(self) -> list[str]:
+        """Without the numbers of the steps."""
+        return [line.partition(" ")[2] for line in self.lines]
+
+    def cached(self, instruction: str) -> bool:
+        number = next(line.split()[0] for line in self.lines if instruction in line)
+        return f"{number} CACHED" in self.lines
 
 
 @pytest.fixture
@@ -76,34 +80,60 @@ def build(engine: DockerEngine, labels: Labels) -> Build:
     return Build(engine, labels)
 
 
-async def tar(files: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for name, text in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text.encode())
-            archive.addfile(info, io.BytesIO(text.encode()))
-    yield data.getvalue()
+# What builds, and what does not
 
 
-async def printed_by(engine: DockerEngine, image: str, labels: Labels, *command: str) -> tuple[str, ...]:
-    name = unique("c")
-    host = {"NetworkMode": "none"}
-    body = {"Image": image, "Cmd": list(command), "Labels": labels, "HostConfig": host}
-    await engine.create_container(name, body)
-    await engine.start(name)
+@pytest.mark.parametrize("case", BUILDS.values(), ids=BUILDS)
+async def test_it_builds(build: Build, case: Case) -> None:
+    await build.run(case.dockerfile, MemoryContext(case.files), no_cache=True, **case.more)
+    assert set(case.prints) <= {line.strip() for line in build.printed}, build.lines
+    assert not build.said(case.never)
+    assert await build.engine.image(build.tag) is not None
 
-    async def ended() -> bool:
-        status = await engine.container(name)
-        return status is not None and status.exit_code is not None
 
-    await eventually(ended, f"{command} ended")
-    return await engine.logs(name, 100)
+async def test_a_large_file(build: Build) -> None:
+    dockerfile = f"{BASE}RUN --mount=type=bind,target=/c stat -c %s /c/big\n"
+    try:
+        await build.run(dockerfile, MemoryContext({"big": Zeros(LARGE)}), no_cache=True)
+    finally:
+        forget_contexts_of(LARGE)
+    assert str(LARGE) in build.printed
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+async def test_it_does_not_build(build: Build, fault: Fault) -> None:
+    with pytest.raises(BuildError) as raised:
+        await build.run(fault.dockerfile, MemoryContext({"a": "1"}), dockerfile_name="api/Dockerfile", **fault.more)
+    error = raised.value
+    said = "\n".join((error.message, error.remedy, *error.log_tail))
+    assert all(text in said for text in fault.says), said
+    assert "rpc error" not in said
+    assert error.message.startswith(f"api/Dockerfile:{fault.line}: ") or not fault.line, error.message
+    assert await build.engine.image(build.tag) is None
+
+
+async def test_a_heredoc_where_the_frontend_is_old(build: Build) -> None:
+    """What builds where it is new; the Engine's API tells which."""
+    dockerfile = f"{BASE}\nRUN <<EOF\necho in a heredoc\nEOF\n"
+    refused: BuildError | None = None
+    try:
+        await build.run(dockerfile, no_cache=True)
+    except BuildError as error:
+        refused = error
+    if refused is None:
+        assert "in a heredoc" in build.printed
+        return
+    assert refused.message == "Dockerfile:4: unknown instruction: ECHO"
+    assert "version 23 or newer" in refused.remedy
+    assert "# syntax=" in refused.remedy
+
+
+# What it gives and says
 
 
 async def test_an_image_with_its_label_port_and_healthcheck(build: Build) -> None:
     dockerfile = 'FROM scratch\nCOPY a /a\nEXPOSE 9000 53/udp 8000\nHEALTHCHECK CMD ["/a"]\n'
-    made = await build.run({"Dockerfile": dockerfile, "a": "1"})
+    made = await build.run(dockerfile, MemoryContext({"a": "1"}))
     image = await build.engine.image(build.tag)
     assert image is not None
     assert image.id == made
@@ -112,135 +142,162 @@ async def test_an_image_with_its_label_port_and_healthcheck(build: Build) -> Non
     assert [(o.kind, o.id, o.name) for o in await build.engine.objects(build.labels)] == [("image", made, build.tag)]
 
 
-async def test_only_the_stages_that_the_target_needs_are_built(build: Build) -> None:
-    dockerfile = f"""
-        FROM {BASE_IMAGE} AS base
-        ARG WHO
-        RUN echo "hello $WHO" > /greeting
-        FROM base AS unused
-        RUN false
-        FROM base AS wanted
-        CMD ["cat", "/greeting"]
-        FROM unused
-    """
-    who = unique("who")
-    image = await build.run({"Dockerfile": dockerfile}, target="wanted", args={"WHO": who})
-    assert await printed_by(build.engine, image, build.labels) == (f"hello {who}",)
-    assert not await build.said("RUN false")
-
-
-async def test_a_cache_mount_lives_from_build_to_build(engine: DockerEngine, labels: Labels) -> None:
-    cache = unique("cache")
-
-    def dockerfile(mark: str) -> dict[str, str]:
-        run = f"RUN --mount=type=cache,id={cache},target=/cache echo {mark} >> /cache/marks && cat /cache/marks"
-        return {"Dockerfile": f"FROM {BASE_IMAGE}\n{run}\n"}
-
-    first, second = Build(engine, labels), Build(engine, labels)
-    await first.run(dockerfile("one"))
-    await second.run(dockerfile("two"))
-    assert [line.partition(" ")[2] for line in second.lines if line.endswith((" one", " two"))] == ["one", "two"]
-
-
-async def test_a_step_that_was_done_before_is_cached(engine: DockerEngine, labels: Labels) -> None:
-    files = {"Dockerfile": f"FROM {BASE_IMAGE}\nRUN echo {unique('x')}\n"}
-    first, second = Build(engine, labels), Build(engine, labels)
-    await first.run(files)
-    assert not await second.said("cached")
-    await second.run(files)
-    number = next(line.split()[0] for line in second.lines if "RUN echo" in line)
-    assert f"{number} cached" in second.lines
-
-
 async def test_an_image_goes_with_all_of_its_names(engine: DockerEngine, labels: Labels) -> None:
-    files = {"Dockerfile": "FROM scratch\nCOPY a /\n", "a": unique("a")}
+    dockerfile, context = "FROM scratch\nCOPY a /\n", MemoryContext({"a": unique("a")})
     first, second = Build(engine, labels), Build(engine, labels)
-    image = await first.run(files)
-    assert await second.run(files) == image, "the same content under a second name"
+    image = await first.run(dockerfile, context)
+    assert await second.run(dockerfile, context) == image, "the same content under a second name"
     await engine.remove_image(first.tag)
     assert await engine.image(second.tag) is not None
-    await first.run(files)
+    await first.run(dockerfile, context)
     await engine.remove_image(image)
     assert await engine.image(first.tag) is None
     assert await engine.image(second.tag) is None
 
 
+async def test_a_cache_mount_lives_from_build_to_build(engine: DockerEngine, labels: Labels) -> None:
+    cache = unique("cache")
+    first, second = Build(engine, labels), Build(engine, labels)
+    for one, mark in ((first, "one"), (second, "two")):
+        run = f"RUN --mount=type=cache,id={cache},target=/cache echo {mark} >> /cache/marks && cat /cache/marks"
+        await one.run(f"{BASE}{run}\n")
+    assert [line for line in second.printed if line in {"one", "two"}] == ["one", "two"]
+
+
+async def test_what_was_done_before_is_cached(engine: DockerEngine, labels: Labels) -> None:
+    dockerfile = f"{BASE}COPY . /src\nRUN echo {unique('x')}\n"
+    first, second, third = (Build(engine, labels) for _ in range(3))
+    image = await first.run(dockerfile, MemoryContext({"a": "1", "d/b": "2"}))
+    assert not first.cached("RUN echo")
+    assert await second.run(dockerfile, MemoryContext({"a": "1", "d/b": "2"})) == image
+    assert second.cached("COPY . /src")
+    assert second.cached("RUN echo")
+    await third.run(dockerfile, MemoryContext({"a": "1", "d/b": "2"}), no_cache=True)
+    assert not third.cached("RUN echo")
+
+
+async def test_only_changed_files_are_sent_again(engine: DockerEngine, labels: Labels) -> None:
+    """Builds of one service have one name and several tags. Size and time would say that nothing changed."""
+    name, run = f"previewd-test/{unique('build')}", "RUN cat /src/changed"
+    before = MemoryContext({"same": "1", "changed": "old\n", "gone": "3"})
+    after = MemoryContext({"same": "1", "changed": "new\n", "added": "4"})
+    await Build(engine, labels, f"{name}:1").run(f"{BASE}COPY . /src\n{run}\n", before)
+    assert sorted(before.read) == ["changed", "gone", "same"]
+    second = Build(engine, labels, f"{name}:2")
+    await second.run(f"{BASE}COPY . /src\n{LIST}\n{run}\n", after, no_cache=True)
+    assert sorted(after.read) == ["added", "changed"]
+    assert {"new", "/src/added /src/changed /src/same"} <= set(second.printed)
+
+
+async def test_what_is_not_copied_is_not_sent(build: Build) -> None:
+    context = MemoryContext({"big": Zeros(1 << 40), "d/small": "1", "d/s/x": "2"})
+    await build.run("FROM scratch\nCOPY d /d\n", context)
+    assert sorted(context.read) == ["d/s/x", "d/small"]
+
+
+async def test_two_side_by_side_have_a_session_each(engine: DockerEngine, labels: Labels) -> None:
+    builds = {who: Build(engine, labels) for who in ("ann", "bob", "cid")}
+    run = "RUN --mount=type=secret,id=who cat /files/who /run/secrets/who | tr a-z A-Z"
+    await asyncio.gather(
+        *(
+            build.run(
+                f"{BASE}COPY . /files\n{run}\n",
+                MemoryContext({"who": who}),
+                secrets={"who": who.encode()},
+                no_cache=True,
+            )
+            for who, build in builds.items()
+        )
+    )
+    for who, build in builds.items():
+        assert who.upper() * 2 in build.printed
+
+
+async def test_secrets_are_in_no_line(build: Build) -> None:
+    dockerfile = f"""{BASE}RUN --mount=type=secret,id=word cd /run/secrets; cat word; echo; base64 word; \\
+        printf 'user:%s' "$(cat word)" | base64; cut -c1-9 word | tr -d '\\n'; sleep 0.3; cut -c10- word; exit 3
+    """
+    with pytest.raises(BuildError) as raised:
+        await build.run(dockerfile, secrets={"word": SECRET.encode()})
+    said = "\n".join((*build.lines, raised.value.message, *raised.value.log_tail))
+    assert SECRET not in said
+    assert "Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5"[:-3] not in said
+    assert sum(line.count("[hidden]") for line in build.lines) >= 4, build.lines
+
+
 async def test_lines_come_while_the_build_goes_on(build: Build) -> None:
     mark = unique("mark")
     seen: dict[str, float] = {}
-    dockerfile = f"FROM {BASE_IMAGE}\nRUN echo {mark}-first; sleep 2; echo {mark}-second\n"
 
     async def log(line: str) -> None:
         seen[line.partition(" ")[2]] = time.monotonic()
 
-    request = BuildRequest(tag=build.tag, dockerfile="Dockerfile", labels=build.labels)
-    await build.engine.build(request, tar({"Dockerfile": dockerfile}), log)
+    request = BuildRequest(
+        tag=build.tag,
+        dockerfile=f"{BASE}RUN echo {mark}-first; sleep 2; echo {mark}-second\n".encode(),
+        labels=build.labels,
+    )
+    await build.engine.build(request, MemoryContext(), log)
     assert seen[f"{mark}-second"] - seen[f"{mark}-first"] > 1
 
 
-async def test_a_failing_step_is_named_with_its_last_lines(build: Build) -> None:
-    dockerfile = f"FROM {BASE_IMAGE}\nRUN echo one; echo two >&2; exit 7\n"
-    with pytest.raises(BuildError) as raised:
-        await build.run({"Dockerfile": dockerfile})
-    assert raised.value.message == "`RUN echo one; echo two >&2; exit 7` failed: exit code 7"
-    assert sorted(raised.value.log_tail) == ["one", "two"]
-    assert await build.engine.image(build.tag) is None
+# What stops it
 
 
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({"Dockerfile": "FROM scratch\nFOO bar\n"}, "unknown instruction: FOO"),
-        ({"Dockerfile": "FROM scratch\nCOPY none /x\n"}, "`COPY none /x` failed"),
-        ({"Dockerfile": ""}, "empty"),
-        ({"other": "x"}, "Dockerfile"),
-        ({"Dockerfile": "FROM 127.0.0.1:9/none:1\n"}, "the image 127.0.0.1:9/none:1 cannot be had"),
-        ({"Dockerfile": "FROM scratch AS a\nCOPY --from=b / /\n"}, "b"),
-    ],
-)
-async def test_a_dockerfile_that_cannot_be_built(build: Build, files: dict[str, str], message: str) -> None:
-    with pytest.raises(BuildError) as raised:
-        await build.run(files)
-    assert message in raised.value.message
-    assert "rpc error" not in raised.value.message
+def sleeping(mark: str) -> str:
+    return f"{BASE}RUN echo {mark}; sleep 3333; true\n"
 
 
-async def test_a_target_that_does_not_exist(build: Build) -> None:
-    with pytest.raises(BuildError, match="nowhere"):
-        await build.run({"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"}, target="nowhere")
+async def runs(mark: str) -> bool:
+    return await asyncio.to_thread(has_process, mark)
+
+
+def has_process(mark: str) -> bool:
+    """Whether the step runs: its processes are processes of this machine when the Engine runs on it."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if f"echo {mark}; sleep".encode() in path.read_bytes():
+                return True
+        except OSError:
+            continue  # it ended meanwhile
+    return False
+
+
+async def stopped(mark: str) -> None:
+    async def ended() -> bool:
+        return not await runs(mark)
+
+    await eventually(ended, "the step is gone", seconds=2)
 
 
 async def test_a_cancelled_build_stops_in_the_engine(build: Build) -> None:
     mark = unique("mark")
-    dockerfile = f"FROM {BASE_IMAGE}\nRUN echo {mark}; sleep 3333; true\n"
-    task = asyncio.create_task(build.run({"Dockerfile": dockerfile}))
-
-    async def running() -> bool:
-        return bool(_sleepers(mark))
-
-    await eventually(running, "the step runs")
+    task = asyncio.create_task(build.run(sleeping(mark)))
+    await eventually(lambda: runs(mark), "the step runs")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-    async def stopped() -> bool:
-        return not _sleepers(mark)
-
-    await eventually(stopped, "the step is gone", seconds=5)
+    await stopped(mark)
     assert await build.engine.image(build.tag) is None
     assert await build.engine.objects(build.labels) == []
 
 
-def _sleepers(mark: str) -> list[Path]:
-    """Processes of the step, which are processes of this machine when the Engine runs on it."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if f"echo {mark}; sleep".encode() in path.read_bytes():
-                found.append(path)
-        except OSError:
-            continue  # it ended meanwhile
-    return found
+async def test_a_build_that_is_cancelled_while_it_is_sent(build: Build) -> None:
+    sending = asyncio.Event()
+
+    class Endless(MemoryContext):
+        async def _chunks(self, entry: ContextEntry) -> AsyncIterator[bytes]:  # noqa: ARG002 - one file is all it has
+            sending.set()
+            while True:
+                yield bytes(1 << 16)
+                await asyncio.sleep(0)
+
+    task = asyncio.create_task(build.run("FROM scratch\nCOPY . /\n", Endless({"a": Zeros(1 << 40)})))
+    await sending.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await build.engine.objects(build.labels) == []
 
 
 async def test_a_log_that_fails_ends_the_build(build: Build) -> None:
@@ -250,36 +307,35 @@ async def test_a_log_that_fails_ends_the_build(build: Build) -> None:
         if line.endswith(f" {mark}"):
             raise RuntimeError("the lease is lost")
 
-    request = BuildRequest(tag=build.tag, dockerfile="Dockerfile", labels=build.labels)
-    dockerfile = f"FROM {BASE_IMAGE}\nRUN echo {mark}; sleep 3333; true\n"
+    request = BuildRequest(tag=build.tag, dockerfile=sleeping(mark).encode(), labels=build.labels)
     with pytest.raises(RuntimeError, match="lease"):
-        await build.engine.build(request, tar({"Dockerfile": dockerfile}), log)
-
-    async def stopped() -> bool:
-        return not _sleepers(mark)
-
-    await eventually(stopped, "the step is gone", seconds=5)
+        await build.engine.build(request, MemoryContext(), log)
+    await stopped(mark)
 
 
 async def test_a_context_that_fails_ends_the_build_and_is_closed(build: Build) -> None:
     closed = asyncio.Event()
 
-    async def context() -> AsyncGenerator[bytes, None]:
-        try:
-            yield bytes(512)
-            raise BuildError("the context cannot be packed")
-        finally:
-            closed.set()
+    class Broken(MemoryContext):
+        @asynccontextmanager
+        async def reading(self) -> AsyncIterator[Callable[[ContextEntry], AsyncIterator[bytes]]]:
+            async def read(entry: ContextEntry) -> AsyncIterator[bytes]:
+                yield b"1"
+                raise TemporaryError("the repository is gone")
 
-    with pytest.raises(BuildError, match="cannot be packed"):
-        await build.send(context())
+            try:
+                yield read
+            finally:
+                closed.set()
+
+    with pytest.raises(TemporaryError, match="the repository is gone"):
+        await build.run("FROM scratch\nCOPY . /\n", Broken({"a": "12"}))
     assert closed.is_set()
     assert await build.engine.image(build.tag) is None
 
 
-async def test_the_context_of_a_commit(engine: DockerEngine, build: Build, tmp_path: Path) -> None:
+async def test_the_context_of_a_commit(build: Build, tmp_path: Path) -> None:
     """From a repository's objects to what `COPY . .` finds."""
-    find = "import os; print(*sorted(os.path.join(d, f) for d, _, fs in os.walk('/src') for f in fs), sep='\\n')"
     tree = {
         "api/Dockerfile": f"FROM {BASE_IMAGE}\nCOPY . /src\n".encode(),
         "api/.dockerignore": b"**/*.md\n!README.md\nnode_modules\n",
@@ -293,10 +349,10 @@ async def test_the_context_of_a_commit(engine: DockerEngine, build: Build, tmp_p
         commit = remote.commit(tree)
         sources = GitSources(tmp_path / "sources")
         await sources.fetch(_pull(remote.url, commit), "")
-    image = await build.send(sources.context(1, commit, "api", "Dockerfile"))
-    found = await printed_by(engine, image, build.labels, "python3", "-c", find)
-    expected = [".dockerignore", "Dockerfile", "README.md", "app/main.py"]
-    assert list(found) == [f"/src/{path}" for path in expected]
+        context = await sources.context(1, commit, "api", "Dockerfile")
+        await build.run(f"{BASE}COPY . /src\n{LIST}\n", context, no_cache=True)
+    files = ("/.dockerignore", "/Dockerfile", "/README.md", "/app", "/app/main.py", "/docs")
+    assert " ".join(f"/src{path}" for path in files) in build.printed
 
 
 def _pull(url: str, commit: str) -> Pull:
@@ -315,65 +371,3 @@ def _pull(url: str, commit: str) -> Pull:
         head_repository=1,
         base_branch="main",
     )
-
-
-# An Engine that misbehaves
-
-
-class BadEngine:
-    """Answers `/version`, and `/build` with whatever octets a test gives; keeps what else it was asked."""
-
-    def __init__(self, answer: bytes) -> None:
-        self.answer = answer
-        self.asked: list[str] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = (await reader.readuntil(b"\r\n\r\n")).decode()
-        path = request.split()[1]
-        self.asked.append(path)
-        if path.endswith("/version"):
-            body = b'{"ApiVersion": "1.41"}'
-            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-        elif "/build?" in path:
-            while not (await reader.readuntil(b"\r\n")).startswith(b"0\r\n"):
-                pass
-            writer.write(self.answer)
-        else:
-            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind", "message"),
-    [
-        (b'HTTP/1.1 500 X\r\nContent-Length: 22\r\n\r\n{"message":"disk gone"}', TemporaryError, "disk gone"),
-        (b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n", TemporaryError, "HTTP 503"),
-        (b'HTTP/1.1 400 X\r\nContent-Length: 18\r\n\r\n{"message":"what"}', OperatorError, "what"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", TemporaryError, "without an image"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}\n{}", TemporaryError, "broke"),
-        (b"", TemporaryError, "broke"),
-    ],
-)
-async def test_an_engine_that_breaks_off(tmp_path: Path, answer: bytes, kind: type[Exception], message: str) -> None:
-    bad = BadEngine(answer.replace(b"Length: 22", b"Length: 23"))
-    server = await asyncio.start_unix_server(bad.serve, tmp_path / "engine.sock")
-    engine = DockerEngine(f"unix://{tmp_path}/engine.sock")
-
-    async def log(line: str) -> None:
-        """Nobody reads it."""
-
-    async with server:
-        with pytest.raises(kind, match=message):
-            await engine.build(BuildRequest(tag="t", dockerfile="Dockerfile"), tar({"Dockerfile": ""}), log)
-    await engine.close()
-    assert any("/build/cancel?" in path for path in bad.asked)
-
-
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # the SDK forgets it when connecting fails
-async def test_an_engine_that_is_not_there(tmp_path: Path) -> None:
-    engine = DockerEngine(f"unix://{tmp_path}/none.sock")
-    with pytest.raises(TemporaryError, match="does not answer"):
-        await engine.gateway()
-    await engine.close()
-    gc.collect()

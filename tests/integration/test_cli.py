@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -71,6 +72,7 @@ async def test_show(filled: str) -> None:
 async def test_logs(filled: str) -> None:
     done = await previewd(filled, "logs", "1-7", "--follow")
     assert done.stdout.split() == ["launch", "hello", "red"]
+    assert re.fullmatch(r"deployment \d+ of [0-9a-f]{7}: failed\n", done.stderr)
     assert (await previewd(filled, "logs", "2-7")).stdout == "nothing was deployed yet\n"
     assert (await previewd(filled, "logs", "1-7", "--deployment", "999")).returncode == 2
 

@@ -239,15 +239,3 @@ async def test_a_deployment_that_was_proven_but_not_closed_is_closed_as_ready(
     await world.hint()
     await world.converge()
     assert [found.outcome for found in await world.views.deployments(world.preview)] == ["ready"]
-
-
-@pytest.mark.parametrize(
-    "build",
-    ["dockerfile_inline: FROM scratch", "network: none", "additional_contexts: {x: ./x}", "no_cache_filter: [a]"],
-)
-async def test_a_build_that_would_lack_something_is_refused_by_name(world: World, build: str) -> None:
-    world.files["compose.yaml"] = f"services:\n  app:\n    build: {{context: ., {build}}}\n".encode()
-    await world.hint()
-    preview = await world.converge()
-    assert preview.state is State.FAILED
-    assert f"`build.{build.partition(':')[0]}`" in preview.reason

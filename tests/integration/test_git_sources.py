@@ -1,11 +1,11 @@
 """Commits fetched over smart HTTP, honest and hostile ones, and what is made of them."""
 
 import asyncio
-import io
+import contextlib
 import os
+import shutil
 import stat
-import tarfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from orchestrator.adapters.git import READ_LIMIT, GitSources, SourceLimits
 from orchestrator.errors import AuthorError, BuildError, ForgeUnavailable, OperatorError, Superseded, TemporaryError
 from orchestrator.policy import Pull
+from orchestrator.ports import BuildContext
 from tests.support.git_remote import EXECUTABLE, LINK, SUBMODULE, Remote, Tree, served
 from tests.support.wait import eventually
 
@@ -61,22 +62,21 @@ async def fetched(sources: GitSources, remote: Remote, tree: Tree, number: int =
     return commit
 
 
-async def archive(chunks: AsyncIterator[bytes]) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
-    data = b"".join([chunk async for chunk in chunks])
-    with tarfile.open(fileobj=io.BytesIO(data), errors="surrogateescape", encoding="utf-8") as tar:
-        members = tar.getmembers()
-        contents = {m.name: (m, handle.read() if (handle := _handle(tar, m)) else b"") for m in members}
-    assert len(contents) == len(members), "no path twice"
-    return contents
-
-
-def _handle(tar: tarfile.TarFile, member: tarfile.TarInfo) -> "tarfile.ExFileObject | io.BufferedIOBase | None":
-    return tar.extractfile(member) if member.isreg() else None  # type: ignore[return-value]
+async def contents(context: BuildContext) -> dict[str, bytes]:
+    """What a reader of the context gets for each file, and where each link leads."""
+    found = {entry.path: os.fsencode(entry.link) for entry in context.entries if stat.S_ISLNK(entry.mode)}
+    async with context.reading() as content:
+        for entry in context.entries:
+            if stat.S_ISREG(entry.mode):
+                found[entry.path] = b"".join([chunk async for chunk in content(entry)])
+                assert len(found[entry.path]) == entry.size
+    return found
 
 
 async def packed(sources: GitSources, commit: str, root: str = "", dockerfile: str = "Dockerfile") -> set[str]:
-    found = await archive(sources.context(REPOSITORY, commit, root, dockerfile))
-    return {name for name, (member, _) in found.items() if not member.isdir()}
+    """The files and links of a context."""
+    context = await sources.context(REPOSITORY, commit, root, dockerfile)
+    return {entry.path for entry in context.entries if not stat.S_ISDIR(entry.mode)}
 
 
 # Fetching
@@ -130,6 +130,18 @@ async def test_the_token_is_in_no_argument(sources: GitSources, remote: Remote) 
     lines = await eventually(running, "git fetch runs")
     assert not any(TOKEN.encode() in line for line in [*lines, *_command_lines()])
     await task
+
+
+async def test_the_token_goes_to_the_forge_alone(sources: GitSources, remote: Remote, tmp_path: Path) -> None:
+    """A forge that sends git elsewhere, or somebody in its place, does not get our token sent there."""
+    with served(tmp_path / "elsewhere") as elsewhere:
+        commit = elsewhere.commit({"a": b"1"})
+        remote.redirect = elsewhere.url.removesuffix("/repo.git")
+        with pytest.raises(OperatorError, match="another place") as raised:
+            await sources.fetch(pull(remote, commit), TOKEN)
+        assert raised.value.remedy
+        assert remote.requests
+        assert not elsewhere.requests
 
 
 def _contents(folder: Path) -> list[bytes]:
@@ -311,55 +323,80 @@ async def test_only_regular_files_are_read(sources: GitSources, remote: Remote) 
 
 async def test_a_context_is_the_commit_and_nothing_else(sources: GitSources, remote: Remote) -> None:
     commit = await fetched(sources, remote, HOSTILE)
-    found = await archive(sources.context(REPOSITORY, commit, ".", "Dockerfile"))
-    for path, value in HOSTILE.items():
-        mode, content = value if isinstance(value, tuple) else ("100644", value)
-        member, packed_content = found[path]
-        assert member.mtime == COMMITTED
-        match mode:
-            case "120000":
-                assert member.issym()
-                assert os.fsencode(member.linkname) == content
-            case "160000":
-                assert member.isdir()
-            case _:
-                assert packed_content == content, "no attribute of the author takes effect"
-                assert member.mode == int(mode[3:], 8)
-    folders = {path for path, (member, _) in found.items() if member.isdir()}
-    assert folders == {"app", "app/deep", "app/deep/er", "lib", "n" * 200}
-    assert next(name for name in found if name.startswith("app")) == "app", "a folder comes before what is in it"
+    context = await sources.context(REPOSITORY, commit, ".", "Dockerfile")
+    expected = {path: value if isinstance(value, tuple) else ("100644", value) for path, value in HOSTILE.items()}
+    del expected["lib"]
+    assert await contents(context) == {path: content for path, (_, content) in expected.items()}
+    modes = {"100644": stat.S_IFREG | 0o644, EXECUTABLE: stat.S_IFREG | 0o755, LINK: stat.S_IFLNK | 0o777}
+    folders = dict.fromkeys(["app", "app/deep", "app/deep/er", "n" * 200], stat.S_IFDIR | 0o755)
+    assert {entry.path: entry.mode for entry in context.entries} == folders | {
+        path: modes[mode] for path, (mode, _) in expected.items()
+    }
+    assert context.modified == COMMITTED
 
 
-async def test_the_same_commit_gives_the_same_context(sources: GitSources, remote: Remote) -> None:
-    commit = await fetched(sources, remote, HOSTILE)
-    first, second = [
-        b"".join([chunk async for chunk in sources.context(REPOSITORY, commit, "", "Dockerfile")]) for _ in range(2)
+async def test_a_context_is_in_the_order_of_a_walk(sources: GitSources, remote: Remote) -> None:
+    commit = await fetched(sources, remote, {"a-b": b"", "a/z": b"", "a/b/c": b"", "a.b": b"", "é": b"", "z": b""})
+    context = await sources.context(REPOSITORY, commit, "", "Dockerfile")
+    assert [entry.path for entry in context.entries] == ["a", "a/b", "a/b/c", "a/z", "a-b", "a.b", "z", "é"]
+
+
+async def test_equal_contexts_have_one_digest(sources: GitSources, remote: Remote) -> None:
+    """Whatever the commit, its date and what is ignored."""
+    tree: Tree = {"Dockerfile": b"1", "app/run": b"2", ".dockerignore": b"*.md", "link": (LINK, b"app")}
+    digests: list[str] = []
+    changes: list[Tree] = [
+        *({}, {"README.md": b"new"}, {"app/run": b"3"}, {"app/run": (EXECUTABLE, b"2")}, {"link": (LINK, b"apq")}),
+        *({"app/more": b""}, {"app/run": b"2"}),
     ]
-    assert first == second
-    assert b"PaxHeader" not in first
+    for date, change in enumerate(changes, start=COMMITTED):
+        commit = remote.commit({**tree, **change}, date=date)
+        await sources.fetch(pull(remote, commit), "")
+        digests.append((await sources.context(REPOSITORY, commit, "", "Dockerfile")).digest)
+    assert digests[0] == digests[1] == digests[-1]
+    assert len(set(digests)) == 5
+
+
+async def test_a_renamed_file_is_another_context(sources: GitSources, remote: Remote) -> None:
+    digests = set()
+    for path in ("a", "b", "d/a"):
+        commit = await fetched(sources, remote, {path: b"1"})
+        digests.add((await sources.context(REPOSITORY, commit, "", "Dockerfile")).digest)
+    assert len(digests) == 3
 
 
 async def test_a_date_that_no_archive_can_hold(sources: GitSources, remote: Remote) -> None:
     commit = remote.commit({"Dockerfile": b"1"}, date=1)
     await sources.fetch(pull(remote, commit), "")
-    found = await archive(sources.context(REPOSITORY, commit, "", "Dockerfile"))
-    assert found["Dockerfile"][0].mtime == 315_619_200
+    assert (await sources.context(REPOSITORY, commit, "", "Dockerfile")).modified == 315_619_200
 
 
 async def test_a_context_below_a_folder(sources: GitSources, remote: Remote) -> None:
-    tree = {
+    tree: Tree = {
         "Dockerfile": b"",
         "back/Dockerfile": b"",
         "back/app/a.py": b"",
         "backup/b": b"",
         "back/.dockerignore": b"app",
+        "link": (LINK, b"back"),
+        "lib": (SUBMODULE, b"1" * 40),
     }
     commit = await fetched(sources, remote, tree)
     for root in ("back", "./back/", "/back", "back/."):
         assert await packed(sources, commit, root) == {"Dockerfile", ".dockerignore"}
-    with pytest.raises(BuildError, match="no folder 'front'"):
-        await packed(sources, commit, "front")
     assert "back/Dockerfile" in await packed(sources, commit, "../../..")
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [("front", "no folder 'front'"), ("file", "is a file"), ("link", "is a link"), ("lib", "is a submodule")],
+)
+async def test_what_is_no_folder_to_build_from(sources: GitSources, remote: Remote, folder: str, words: str) -> None:
+    tree: Tree = {"file": b"1", "back/a": b"", "link": (LINK, b"back"), "lib": (SUBMODULE, b"1" * 40)}
+    commit = await fetched(sources, remote, tree)
+    with pytest.raises(BuildError, match=words) as raised:
+        await packed(sources, commit, folder)
+    assert raised.value.remedy
 
 
 async def test_the_ignore_file_of_a_dockerfile_comes_first(sources: GitSources, remote: Remote) -> None:
@@ -370,36 +407,93 @@ async def test_the_ignore_file_of_a_dockerfile_comes_first(sources: GitSources, 
         "Dockerfile": b"",
         "a": b"",
         "b": b"",
+        "app/b": b"",
+        "app/c": b"",
     }
     commit = await fetched(sources, remote, tree)
-    assert await packed(sources, commit) == {"a", "Dockerfile", ".dockerignore"}
-    expected = {"b", "deploy/prod.Dockerfile", ".dockerignore"}
-    assert await packed(sources, commit, dockerfile="./deploy/prod.Dockerfile") == expected
+    assert await packed(sources, commit) == {"a"}
+    assert await packed(sources, commit, dockerfile="./deploy/prod.Dockerfile") == {"b"}
+    assert await packed(sources, commit, "app", "../deploy/prod.Dockerfile") == {"b"}
 
 
-async def test_an_ignore_file_that_is_a_link_or_wrong(sources: GitSources, remote: Remote) -> None:
-    commit = await fetched(sources, remote, {"Dockerfile": b"", "x": b"*", ".dockerignore": (LINK, b"x")})
-    assert await packed(sources, commit) == {"Dockerfile", "x", ".dockerignore"}
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("rules", {"b"}),
+        ("./sub/../rules", {"b"}),
+        ("sub/rules", {"a"}),
+        ("hop", {"b"}),
+        ("/etc/hostname", {"a", "b"}),
+        ("../x/rules", {"a", "b"}),
+        (".dockerignore", {"a", "b"}),
+        ("sub", {"a", "b"}),
+    ],
+)
+async def test_an_ignore_file_that_is_a_link(sources: GitSources, remote: Remote, target: str, found: set[str]) -> None:
+    """It leads to a file of the context, or to nothing: tried with BuildKit."""
+    tree: Tree = {
+        "x/a": b"",
+        "x/b": b"",
+        "x/rules": b"a",
+        "x/sub/rules": b"b",
+        "x/hop": (LINK, b"sub/../rules"),
+        "x/.dockerignore": (LINK, target.encode()),
+    }
+    commit = await fetched(sources, remote, tree)
+    assert await packed(sources, commit, "x") & {"a", "b"} == found
+
+
+async def test_an_ignore_file_that_docker_refuses(sources: GitSources, remote: Remote) -> None:
     commit = await fetched(sources, remote, {"Dockerfile": b"", ".dockerignore": b"a\n[b\n"})
     with pytest.raises(BuildError, match=r"\.dockerignore, line 2: '\[b'"):
         await packed(sources, commit)
+    commit = await fetched(sources, remote, {"Dockerfile": b"", ".dockerignore": b"a\n" * 600_000})
+    with pytest.raises(BuildError, match="octets"):
+        await packed(sources, commit)
 
 
-async def test_a_large_context_that_nobody_reads_to_its_end(sources: GitSources, remote: Remote, root: Path) -> None:
-    commit = await fetched(sources, remote, {"Dockerfile": b"", "big": os.urandom(5_000_000)})
-    context = sources.context(REPOSITORY, commit, "", "Dockerfile")
-    assert await anext(context)
-    await context.aclose()
+@pytest.mark.parametrize("target", [b"", b"x" * 4096, b"a\0b"])
+async def test_a_link_that_no_system_takes(sources: GitSources, remote: Remote, target: bytes) -> None:
+    commit = await fetched(sources, remote, {"a": b"", "link": (LINK, target)})
+    with pytest.raises(BuildError, match="'link' is a symbolic link"):
+        await packed(sources, commit)
+
+
+async def test_files_are_read_in_any_order_and_not_to_their_end(sources: GitSources, remote: Remote) -> None:
+    tree = {"big": os.urandom(1_000_000), "empty": b"", "small": b"s"}
+    commit = await fetched(sources, remote, tree)
+    context = await sources.context(REPOSITORY, commit, "", "Dockerfile")
+    entries = {entry.path: entry for entry in context.entries}
+    async with context.reading() as content:
+        async with contextlib.aclosing(content(entries["big"])) as chunks:  # type: ignore[type-var]
+            assert tree["big"].startswith(await anext(chunks))
+        for path in ("small", "empty", "big", "small"):
+            assert b"".join([chunk async for chunk in content(entries[path])]) == tree[path]
+
+
+async def test_a_reader_that_leaves_ends_git(sources: GitSources, remote: Remote, root: Path) -> None:
+    commit = await fetched(sources, remote, {"big": os.urandom(5_000_000)})
+    context = await sources.context(REPOSITORY, commit, "", "Dockerfile")
+    async with context.reading() as content:
+        assert await anext(content(context.entries[0]))
+        assert [line for line in _command_lines() if os.fsencode(root) in line]
     assert not [line for line in _command_lines() if os.fsencode(root) in line], "no git is left"
-    found = await archive(sources.context(REPOSITORY, commit, "", "Dockerfile"))
-    assert len(found["big"][1]) == 5_000_000
+    assert len((await contents(context))["big"]) == 5_000_000
+
+
+async def test_an_object_that_is_lost_meanwhile(sources: GitSources, remote: Remote, root: Path) -> None:
+    commit = await fetched(sources, remote, {"a": b"1"})
+    context = await sources.context(REPOSITORY, commit, "", "Dockerfile")
+    shutil.rmtree(root / f"{REPOSITORY}.git" / "objects")
+    (root / f"{REPOSITORY}.git" / "objects").mkdir()
+    with pytest.raises(TemporaryError):
+        await contents(context)
 
 
 async def test_many_files(sources: GitSources, remote: Remote) -> None:
     tree = {f"d{n % 50}/f{n}": b"%d" % n for n in range(5000)}
     commit = await fetched(sources, remote, tree)
-    found = await archive(sources.context(REPOSITORY, commit, "", "Dockerfile"))
-    assert {path: content for path, (member, content) in found.items() if member.isreg()} == tree
+    assert await contents(await sources.context(REPOSITORY, commit, "", "Dockerfile")) == tree
 
 
 # Writing to this machine

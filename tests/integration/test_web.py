@@ -329,7 +329,11 @@ async def test_a_followed_log_ends_with_its_deployment(client: httpx.AsyncClient
                 await store.log(deployment, Step.BUILD, ["two"])
                 await store.close_deployment(lease, "ready")
     assert '"line":"two"' in "\n".join(events)
+    assert events[:2] == ["event: deployment", f'data: {{"id": {deployment}, "commit": "{"a" * 40}"}}']
     assert "event: end" in events
+    ids = [line.removeprefix("id: ") for line in events if line.startswith("id: ")]
+    again = await client.get(url, params=query, headers={**BEARER, "Last-Event-ID": ids[0]})
+    assert ('"line":"one"' in again.text, '"line":"two"' in again.text) == (False, True)
 
 
 # The dashboard

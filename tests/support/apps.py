@@ -38,6 +38,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 _SERVE = 'http.server.ThreadingHTTPServer(("0.0.0.0", 8000), Handler).serve_forever()'
 
+_RECOGNISABLE = """
+import os
+
+import asyncpg
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/health")
+async def health() -> dict[str, str]:
+    connection = await asyncpg.connect(os.environ["DATABASE_URL"])
+    try:
+        return {"database": await connection.fetchval("SELECT current_database()"), "commit": os.environ["GIT_SHA"]}
+    finally:
+        await connection.close()
+"""
+
 COMPOSE = """\
 services:
   app:
@@ -65,3 +83,13 @@ def slow_build(seconds: int, answer: str = "slow") -> Mapping[str, bytes]:
 def crashing(message: str) -> dict[str, bytes]:
     """One that prints a message and exits before it ever answers."""
     return tiny(start=f"sys.exit({message!r})")
+
+
+def recognisable() -> dict[str, bytes]:
+    """A FastAPI application on Postgres with neither a Dockerfile nor a Compose file."""
+    return {
+        ".python-version": b"3.11\n",  # the base image that tests have
+        "requirements.txt": b"fastapi\nuvicorn\nasyncpg\n",
+        "src/shop/__init__.py": b"",
+        "src/shop/main.py": _RECOGNISABLE.encode(),
+    }

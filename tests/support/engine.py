@@ -61,6 +61,15 @@ def remove_everything_of(instance: str) -> None:
             remove[thing.kind](thing.id)  # type: ignore[no-untyped-call]
 
 
+def forget_contexts_of(octets: int) -> None:
+    """Take out of the build cache what BuildKit keeps of contexts of exactly this size, and of nothing else."""
+    with engine() as api:
+        kept = api.df()["BuildCache"] or []
+        ids = [found["ID"] for found in kept if found["Type"] == "source.local" and found["Size"] == octets]
+        for id_ in ids:
+            api.prune_builds(filters={"id": id_}, all=True)  # type: ignore[arg-type]
+
+
 def remove_images_of_project(project: str) -> None:
     """Remove what the real Compose binary built for a project, also those that lost their name to a later build."""
     with engine() as api:

@@ -7,13 +7,13 @@ a command that nobody described runs for ever without a word.
 import asyncio
 import ipaddress
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orchestrator.errors import BuildError, LaunchError, OperatorError, TemporaryError
-from orchestrator.ports import BuildRequest, Command, ContainerStatus, EngineObject, Image, Log
+from orchestrator.errors import BuildError, ImageMissing, LaunchError, OperatorError, TemporaryError
+from orchestrator.ports import BuildContext, BuildRequest, Command, ContainerStatus, EngineObject, Image, Log
 
 Before = Callable[[str, tuple[object, ...]], Awaitable[None]]
 """Called before each call takes effect, with its name and arguments. May wait, raise, or be cancelled."""
@@ -101,11 +101,13 @@ class FakeEngine:
         self.checks: dict[tuple[str, ...], int | None] = {}
         """Exit code of a health test; None for one that takes for ever. 0 for one that is not here."""
         self.recipes: dict[str, Recipe] = {}
-        """By the Dockerfile's path."""
+        """By the Dockerfile's name."""
         self.registry: dict[str, Image] = {}
         """What can be pulled."""
-        self.contexts: dict[str, bytes] = {}
-        """The context that was last sent for each tag."""
+        self.contexts: dict[str, BuildContext] = {}
+        """The context that was last given for each tag."""
+        self.built: list[BuildRequest] = []
+        """Every image that was built, in the order in which builds ended."""
         self.foreign_subnets: list[ipaddress.IPv4Network] = []
         self._ids = itertools.count(1)
         self._images: list[_Image] = []
@@ -129,10 +131,10 @@ class FakeEngine:
         await self._called("gateway")
         return "172.17.0.1"
 
-    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], log: Log) -> str:
+    async def build(self, request: BuildRequest, context: BuildContext, log: Log) -> str:
         await self._called("build", request)
-        self.contexts[request.tag] = b"".join([chunk async for chunk in context])
-        recipe = self.recipes.get(request.dockerfile, Recipe())
+        self.contexts[request.tag] = context
+        recipe = self.recipes.get(request.dockerfile_name, Recipe())
         for number, line in enumerate(recipe.lines, start=1):
             await log(f"#{number} {line}")
         await asyncio.sleep(recipe.seconds)
@@ -140,6 +142,7 @@ class FakeEngine:
             raise BuildError(recipe.error, log_tail=recipe.lines)
         image = Image(id=self._id("sha256:"), exposed_ports=recipe.exposed_ports, healthcheck=recipe.healthcheck)
         self._tag(request.tag, image, dict(request.labels))
+        self.built.append(request)
         return image.id
 
     async def image(self, reference: str) -> Image | None:
@@ -150,7 +153,7 @@ class FakeEngine:
     async def pull(self, reference: str, log: Log) -> Image:
         await self._called("pull", reference)
         if reference not in self.registry:
-            raise LaunchError(f"the image {reference} cannot be pulled: not found", "Check the image's name and tag.")
+            raise ImageMissing(f"the image {reference} cannot be pulled: not found", "Check the image's name and tag.")
         await log("Pull complete")
         self._tag(reference, self.registry[reference], {})
         return self.registry[reference]
@@ -165,6 +168,9 @@ class FakeEngine:
         found.tags.discard(reference)
         if not found.tags or reference == found.image.id:
             self._images.remove(found)
+
+    async def limit_build_cache(self, octets: int) -> None:
+        await self._called("limit_build_cache", octets)
 
     async def subnets(self) -> list[ipaddress.IPv4Network]:
         await self._called("subnets")
@@ -283,7 +289,7 @@ class FakeEngine:
             *(("container", c.id, c.name, c.labels) for c in self._containers.values()),
             *(("network", n.id, n.name, n.labels) for n in self._networks.values()),
             *(("volume", name, name, carried) for name, carried in self._volumes.items()),
-            *(("image", i.image.id, min(i.tags, default=i.image.id), i.labels) for i in self._images),
+            *(("image", i.image.id, name, i.labels) for i in self._images for name in sorted(i.tags) or [i.image.id]),
         ]
         return [
             EngineObject(kind=kind, id=id_, name=name, labels=carried)

@@ -28,6 +28,8 @@ class Remote:
     """When set, every request is answered with it."""
     delay: float = 0
     """Seconds before each answer."""
+    redirect: str = ""
+    """When set, requests are sent on to this server."""
     requests: list[str] = field(default_factory=list)
 
     def commit(self, tree: Tree, ref: str = "refs/pull/7/head", date: int = 1_700_000_000) -> str:
@@ -82,6 +84,10 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = "Basic " + base64.b64encode(f"x-access-token:{self.remote.token}".encode()).decode()
         if self.remote.status:
             self.send_error(self.remote.status)
+        elif self.remote.redirect:
+            self.send_response(302)
+            self.send_header("Location", self.remote.redirect + self.path)
+            self.end_headers()
         elif self.remote.token and self.headers.get("Authorization") != wanted:
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="forge"')

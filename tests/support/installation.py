@@ -179,6 +179,7 @@ class Installation:
             "PREVIEWS_PORT": str(self.proxy_port),
             "PUBLIC_URL": f"http://previewd.localhost:{self.proxy_port}",
             "ADMIN_TOKEN": self.admin_token,
+            "BUILD_CACHE_BYTES": "0",  # the Engine is not ours alone
             "GITHUB_API_URL": self.forge.api_url,
             "GITHUB_TOKEN": self.forge.token,
             "GITHUB_WEBHOOK_SECRET": self.forge.secret,

@@ -37,6 +37,7 @@ from worker.gate import Gate
 from worker.journal import Journal
 from worker.steps import environment, launch, teardown
 from worker.together import alongside
+from worker.turns import Turns
 
 PATH = "compose.yaml"
 
@@ -103,6 +104,7 @@ class Launcher:
             sources=cast("Any", self.sources),
             proxy=cast("Any", None),
             slots=asyncio.Semaphore(1),
+            turns=Turns(1),
         )
 
     async def open(self) -> "LaunchedPreview":

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.errors import ForgeUnavailable
 from orchestrator.ingress import COMMIT_HEADER
+from orchestrator.names import instance_labels
 from orchestrator.policy import Pull
 from orchestrator.ports import DatabaseAccess, Image
 from orchestrator.preview import PreviewId
@@ -28,9 +29,11 @@ from orchestrator.tables import previews
 from orchestrator.vault import Vault
 from orchestrator.views import Views
 from tests.support.apps import tiny
+from tests.support.context import MemoryContext
 from tests.support.fake_engine import FakeEngine
 from worker.context import Hands
 from worker.converge import converge
+from worker.turns import Turns
 
 FIRST, SECOND = "a" * 40, "b" * 40
 READS = frozenset(
@@ -99,6 +102,7 @@ class World:
             sources=FakeSources(self),
             proxy=httpx.AsyncClient(transport=httpx.MockTransport(self._answer), base_url="http://proxy"),
             slots=asyncio.Semaphore(4),
+            turns=Turns(4),
         )
 
     async def hint(self) -> None:
@@ -110,7 +114,7 @@ class World:
             title=self.pull.title,
             author=self.pull.author,
             branch=self.pull.head_branch,
-            hosts=("pr-7-shop.example.com",),
+            hosts=(f"pr-{self.preview.number}-shop.example.com",),
         )
         await self.store.record(delivery, hint)
 
@@ -118,6 +122,11 @@ class World:
         """Change the pull request, and have GitHub say so."""
         self.pull = replace(self.pull, **changes)  # type: ignore[arg-type]
         await self.hint()
+
+    def turn_to(self, number: int) -> None:
+        """Go on with another pull request of the repository, open and at the same commit."""
+        self.preview = PreviewId(self.preview.repository, number)
+        self.pull = replace(self.pull, number=number, open=True)
 
     async def converge(self) -> Preview:
         """Let a worker act until it has nothing to do."""
@@ -142,17 +151,17 @@ class World:
             return (await connection.execute(select(previews))).one()
 
     async def leftovers(self) -> list[str]:
-        """What the preview owns by now."""
-        objects = await self.engine.objects({"dev.previewd.pull": "7"})
+        """What the preview owns by now, and the images that it alone uses."""
+        objects = await self.engine.objects(instance_labels(self.hands.settings.instance))
         return sorted([*(thing.kind for thing in objects), *self.databases])
 
     async def _engine_called(self, name: str, arguments: tuple[object, ...]) -> None:
         if name not in READS:
             await self.effect(name, repr(arguments))
 
-    async def _answer(self, _: httpx.Request) -> httpx.Response:
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
         """The proxy: whoever is candidate answers."""
-        route = await self.views.route("pr-7-shop.example.com")
+        route = await self.views.route(request.headers["Host"])
         commit = (route.candidate_commit or route.commit or "") if route else ""
         return httpx.Response(200, headers={COMMIT_HEADER: commit}, content=_empty_body())
 
@@ -230,8 +239,12 @@ class FakeSources:
     async def read(self, repository: int, commit: str, paths: Iterable[str]) -> dict[str, bytes]:  # noqa: ARG002
         return {path: self._world.files[path] for path in paths if path in self._world.files}
 
-    async def context(self, repository: int, commit: str, root: str, dockerfile: str) -> AsyncGenerator[bytes, None]:  # noqa: ARG002
-        yield b"a tar"
+    async def context(self, repository: int, commit: str, root: str, dockerfile: str) -> MemoryContext:  # noqa: ARG002
+        """The files below `root`, less those that stand in `.dockerignore` by their very names."""
+        ignored = self._world.files.get(".dockerignore", b"").decode().split()
+        below = "" if root in {"", "."} else f"{root}/"
+        files = {path: content for path, content in self._world.files.items() if path.startswith(below)}
+        return MemoryContext({path.removeprefix(below): files[path] for path in files if path not in ignored})
 
     async def export(self, repository: int, commit: str, path: str, target: str) -> bool:  # noqa: ARG002
         await self._world.effect("export", commit)

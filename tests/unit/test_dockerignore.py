@@ -106,20 +106,6 @@ def test_what_docker_refuses_is_refused_with_its_line(pattern: str) -> None:
         parse(f"a\n{pattern}\n")
 
 
-def test_the_builder_keeps_what_it_needs() -> None:
-    ignore = parse("*\n!app").keeping("build/Dockerfile[1]", ".dockerignore")
-    assert not ignore.excludes("build/Dockerfile[1]")
-    assert not ignore.excludes(".dockerignore")
-    assert ignore.excludes("build/Dockerfile1")
-    assert ignore.excludes("build/other")
-    assert not ignore.excludes("app/main.py")
-
-
-def test_keeping_what_is_kept_changes_nothing() -> None:
-    ignore = parse("*.md")
-    assert ignore.keeping("Dockerfile", ".dockerignore") is ignore
-
-
 def test_many_stars_do_not_take_for_ever() -> None:
     ignore = parse("**/" * 40 + "x")
     assert not ignore.excludes("/".join("a" * 200))

@@ -40,10 +40,11 @@ def test_two_long_names_that_begin_alike_stay_apart() -> None:
     assert first != second
 
 
-@given(st.text())
-def test_an_image_is_named_as_the_engine_allows(service: str) -> None:
-    image = Names(instance="previewd", preview=PreviewId(812, 7)).image(service, "0123456789abcdef", "5a17")
-    assert re.fullmatch(r"[a-z0-9]+/[a-z0-9]+(-+[a-z0-9]+)*:[0-9a-f]{12}-5a17", image)
+def test_an_image_is_its_repositorys_and_no_pull_requests() -> None:
+    one, other = (Names(instance="previewd", preview=PreviewId(812, number)) for number in (7, 8))
+    assert one.image("0a" * 16) == other.image("0a" * 16) == "previewd/812:" + "0a" * 16
+    assert one.image_labels() == other.image_labels()
+    assert names.preview_of(one.image_labels()) is None
 
 
 @pytest.mark.parametrize("labels", [{}, {names.REPOSITORY_LABEL: "x", names.PULL_LABEL: "1"}])

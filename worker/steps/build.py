@@ -1,98 +1,134 @@
-"""Have an image for every service: built from the commit, or pulled."""
+"""Have an image for every service: found, built from the commit, or pulled."""
 
 import asyncio
-import posixpath
+import time
+from datetime import UTC, datetime, timedelta
 
-from orchestrator.compose.model import Build, Service
-from orchestrator.dockerfile import base_images
-from orchestrator.errors import BuildError, ComposeError
-from orchestrator.ports import BuildRequest
+from orchestrator.compose.model import Service
+from orchestrator.errors import BuildError, ImageMissing, LaunchError
+from orchestrator.preview import State
 from worker.deployment import Deployment
-from worker.images import builders, image_reference, is_of_instance, qualified
+from worker.images import Recipe, qualified
+from worker.recipes import pull, recipe_of, refuse_other_previews
 from worker.stack import read_stack
 from worker.together import together
 
-NOT_BUILT = ("dockerfile_inline", "additional_contexts", "secrets", "ulimits", "no_cache_filter", "network")
-"""Keys of `build` that need more of BuildKit than the Engine's build request offers."""
+FIRST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 30.0
+"""Between two looks for an image that the repository's CI is to push."""
 
 
 async def run(deployment: Deployment) -> None:
     stack, _ = await read_stack(deployment)
-    limit = deployment.hands.settings.build_seconds
+    services = stack.services.values()
+    recipes = await _recipes(deployment, [service for service in services if service.build is not None])
+    await deployment.permit()
+    needed = {name: each for recipe in recipes for name, each in recipe.everything().items()}
+    await deployment.hands.store.use_images(deployment.lease, needed)  # before any is looked for: nobody removes it now
+    plain = {qualified(service.image or ""): service for service in services if service.build is None}
+    await together(
+        *(_have(deployment, recipe) for recipe in recipes),
+        *(_have_plain(deployment, service, image) for image, service in plain.items()),
+    )
+
+
+async def _recipes(deployment: Deployment, services: list[Service]) -> list[Recipe]:
+    """One for each image: services that build alike share it."""
+    await together(*(recipe_of(deployment, service) for service in services))
+    found = [await recipe_of(deployment, service) for service in services]
+    return list({recipe.reference: recipe for recipe in found}.values())
+
+
+async def _have(deployment: Deployment, recipe: Recipe) -> None:
+    """Find the image, or make it, and first what it takes files from."""
+    turn = deployment.hands.turns.alone(recipe.reference)
+    if turn.locked():
+        await deployment.journal.say(f"{recipe.subject}: {recipe.reference} is being built already")
+    async with turn:
+        if await deployment.hands.engine.image(recipe.reference) is not None:
+            said = f"{recipe.subject}: {recipe.reference} is here already: built from the same content"
+            await deployment.journal.say(said)
+            return
+        await together(*(_have(deployment, first) for first in recipe.first))
+        async with deployment.hands.turns.build(recipe.subject, deployment.journal.say):
+            await _build(deployment, recipe)
+
+
+async def _build(deployment: Deployment, recipe: Recipe) -> None:
+    """Build one image, within its time and without too long a silence. However this ends, the Engine builds no more."""
+    settings, journal = deployment.hands.settings, deployment.journal
+    loop = asyncio.get_running_loop()
+    await deployment.permit()
+    await journal.say(f"{recipe.subject}: building {recipe.request.dockerfile_name} as {recipe.reference}")
+    for remark in recipe.remarks:
+        await journal.say(f"{recipe.subject}: {remark}")
     try:
-        async with asyncio.timeout(limit):
-            await together(*(_ensure_image(deployment, service) for service in builders(stack)))
+        async with asyncio.timeout(settings.build_seconds), asyncio.timeout(settings.build_silence_seconds) as silence:
+
+            async def say(line: str) -> None:
+                silence.reschedule(loop.time() + settings.build_silence_seconds)
+                await journal.say(line)
+
+            await deployment.hands.engine.build(recipe.request, recipe.context, say)
     except TimeoutError:
-        raise BuildError(
-            f"the images were not there after {limit:g} s",
-            "make the build faster, or ask the operator to raise PREVIEWD_BUILD_SECONDS",
-        ) from None
+        raise _took_too_long(deployment, recipe, silent=silence.expired()) from None
 
 
-async def _ensure_image(deployment: Deployment, service: Service) -> None:
-    reference = image_reference(deployment.names, service, deployment.commit, await deployment.image_salt())
-    if service.build is None:
-        _refuse_other_previews(deployment, service, reference)
-    if await deployment.hands.engine.image(reference) is not None:
-        await deployment.journal.say(f"{service.name}: {reference} is here already")
-    elif service.build is not None:
-        await _build(deployment, service, service.build, reference)
-    else:
-        await _pull(deployment, reference)
-
-
-def _refuse_other_previews(deployment: Deployment, service: Service, reference: str) -> None:
-    """An image of ours is made from somebody else's commit, maybe with what only that preview may see."""
-    if is_of_instance(deployment.names.instance, reference):
-        raise ComposeError(
-            service.place, f"{reference} is an image of another preview", "name an image of a registry, or build one"
+def _took_too_long(deployment: Deployment, recipe: Recipe, *, silent: bool) -> BuildError:
+    settings = deployment.hands.settings
+    tail = deployment.journal.tail
+    if silent:
+        return BuildError(
+            f"the build of {recipe.subject} printed nothing for {settings.build_silence_seconds:g} s, and was ended",
+            "check what its last step waits for, or ask the operator to raise PREVIEWD_BUILD_SILENCE_SECONDS",
+            tail,
         )
-
-
-async def _build(deployment: Deployment, service: Service, build: Build, reference: str) -> None:
-    _refuse_what_is_not_built(service, build)
-    await _ensure_base_images(deployment, service, build)
-    request = BuildRequest(
-        tag=reference,
-        dockerfile=build.dockerfile,
-        target=build.target,
-        args=build.args,
-        platform=build.platform,
-        no_cache=build.no_cache,
-        shm_size=build.shm_size,
-        labels=deployment.names.commit_labels(deployment.commit, deployment.gate.generation),
+    return BuildError(
+        f"the image of {recipe.subject} was not there after {settings.build_seconds:g} s",
+        "make the build faster, or ask the operator to raise PREVIEWD_BUILD_SECONDS",
+        tail,
     )
-    context = deployment.hands.sources.context(
-        deployment.pull.repository, deployment.commit, build.context, build.dockerfile
-    )
-    await deployment.permit()
-    await deployment.journal.say(f"{service.name}: building {build.dockerfile} as {reference}")
-    await deployment.hands.engine.build(request, context, deployment.journal.say)
 
 
-def _refuse_what_is_not_built(service: Service, build: Build) -> None:
-    """What the language reads and a build would silently lack: better no image than another one."""
-    for key in NOT_BUILT:
-        if getattr(build, key):
-            raise ComposeError(
-                service.place, f"previewd does not build with `build.{key}` yet", "write the Dockerfile without it"
-            )
+async def _have_plain(deployment: Deployment, service: Service, image: str) -> None:
+    """Find an image that is not built here, or pull it."""
+    refuse_other_previews(deployment, service, image)
+    async with deployment.hands.turns.alone(image):
+        if await deployment.hands.engine.image(image) is not None:
+            await deployment.journal.say(f"{service.name}: {image} is here already")
+        elif service.awaited:
+            await _await(deployment, service, image)
+        else:
+            await pull(deployment, image)
 
 
-async def _ensure_base_images(deployment: Deployment, service: Service, build: Build) -> None:
-    path = posixpath.normpath(posixpath.join(build.context, build.dockerfile))
-    files = await deployment.hands.sources.read(deployment.pull.repository, deployment.commit, [path])
-    if path not in files:
-        raise ComposeError(
-            service.place, f"there is no {path} in the repository", "add it, or name another as `build.dockerfile`"
-        )
-    for image in map(qualified, base_images(files[path].decode(errors="replace"), dict(build.args))):
-        _refuse_other_previews(deployment, service, image)
-        if build.pull or await deployment.hands.engine.image(image) is None:
-            await _pull(deployment, image)
+async def _await(deployment: Deployment, service: Service, image: str) -> None:
+    """Pull an image as soon as the repository's CI has pushed it."""
+    limit = deployment.hands.settings.image_wait_seconds
+    deadline, pause = time.monotonic() + limit, FIRST_PAUSE_SECONDS
+    said = False
+    while True:
+        try:
+            await pull(deployment, image)
+        except ImageMissing as missing:
+            if time.monotonic() + pause > deadline:
+                raise LaunchError(
+                    f"{service.place}: {image} did not appear within {limit:g} s: {missing.message}",
+                    "check the CI run that is to push it; without `x-preview: {image: pull}` it is built here",
+                ) from None
+        else:
+            break
+        if not said:
+            until = datetime.now(UTC) + timedelta(seconds=limit)
+            await _tell(deployment, f"waiting for {image}, which the CI is to push; until {until:%H:%M} UTC")
+            said = True
+        await asyncio.sleep(pause)
+        pause = min(LONGEST_PAUSE_SECONDS, pause * 1.5)
+    if said:
+        await _tell(deployment, f"{image} is here")
 
 
-async def _pull(deployment: Deployment, reference: str) -> None:
-    await deployment.permit()
-    await deployment.journal.say(f"pulling {reference}")
-    await deployment.hands.engine.pull(reference, deployment.journal.say)
+async def _tell(deployment: Deployment, what: str) -> None:
+    """Say it in the log and on the pull request."""
+    await deployment.journal.say(what)
+    await deployment.hands.store.advance(deployment.lease, State.BUILDING, what)

@@ -273,7 +273,7 @@ class _Launch:
             if now > self._deadline:
                 limit = self._deployment.hands.settings.launch_seconds
                 raise await self._failure(container, f"was not {what} after {limit:g} s")
-            await asyncio.sleep(min(LONGEST_PAUSE_SECONDS, max(pause, now - asked_at)))
+            await asyncio.sleep(max(min(LONGEST_PAUSE_SECONDS, pause), now - asked_at))
             pause, asked_at = pause * 1.5, time.monotonic()
         await self._deployment.journal.say(f"{container.service.name}: {what}")
 

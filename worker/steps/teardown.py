@@ -8,6 +8,7 @@ from orchestrator.ports import EngineObject
 from orchestrator.store import Lease
 from worker.binds import binds_folder
 from worker.context import Hands
+from worker.housekeeping import discard_images
 from worker.together import together
 
 
@@ -20,7 +21,7 @@ async def run(hands: Hands, lease: Lease) -> None:
     await together(
         _remove(hands, owned, "network"),
         _remove(hands, owned, "volume"),
-        _remove(hands, owned, "image"),
+        discard_images(hands, lease.preview.repository),
         hands.databases.remove(names.database),
         hands.sources.remove(lease.preview.repository, lease.preview.number),
         asyncio.to_thread(shutil.rmtree, binds_folder(hands.settings, lease.preview), ignore_errors=True),
@@ -33,6 +34,5 @@ async def _remove(hands: Hands, owned: list[EngineObject], kind: str) -> None:
         "container": hands.engine.remove_container,
         "network": hands.engine.remove_network,
         "volume": hands.engine.remove_volume,
-        "image": hands.engine.remove_image,
     }[kind]
     await together(*(remove(thing.id) for thing in owned if thing.kind == kind))

@@ -9,6 +9,7 @@ import pytest
 from orchestrator.adapters import engine as engine_module
 from orchestrator.adapters import engine_streams
 from orchestrator.adapters.engine import DockerEngine
+from orchestrator.adapters.registry_auth import RegistryAuth
 from orchestrator.errors import LaunchError
 
 
@@ -64,7 +65,7 @@ async def pulled(answer: httpx.Response) -> list[str]:
 
     transport = httpx.MockTransport(lambda _: answer)
     async with httpx.AsyncClient(transport=transport, base_url="http://docker") as client:
-        await engine_module._pull(client, "example.com/app:1", log)
+        await engine_module._pull(client, "example.com/app:1", RegistryAuth(), log)
     return lines
 
 

@@ -13,6 +13,7 @@ from orchestrator.check import Finding, masked
 from orchestrator.cli import app
 from orchestrator.cli.check import _quote, _value
 from orchestrator.errors import Place
+from tests.support.apps import recognisable
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fastapi-postgres"
 HEAVY = ("sqlalchemy", "fastapi", "docker", "alembic", "arq", "webhooks", "worker", "asyncpg")
@@ -288,6 +289,39 @@ def test_it_loads_nothing_heavy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[] 0"
+
+
+def test_what_is_lacking_is_recognised_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path, content in recognisable().items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    found = report(capsys, str(tmp_path))
+    assert found["accepted"] is True
+    (generated,) = found["generated"]
+    assert generated["summary"] == (
+        "FastAPI app `shop.main:app` (src/shop/main.py:7), dependencies requirements.txt, Python 3.11, "
+        "Postgres by asyncpg"
+    )
+    assert found["database"]["replaces"] is None
+    assert found["containers"][0]["base_images"] == ["python:3.11-slim"]
+    assert app.run(["check", str(tmp_path)]) == 0
+    assert "no Compose file: recognised FastAPI app `shop.main:app`" in " ".join(capsys.readouterr().out.split())
+
+    assert app.run(["check", str(tmp_path), "--generated"]) == 0
+    printed = capsys.readouterr().out
+    assert printed == f"# compose.yaml\n{generated['text']}"
+    (tmp_path / "compose.yaml").write_text(printed)
+    assert report(capsys, str(tmp_path))["generated"] == [], "what was committed is taken as it is"
+
+
+def test_a_dockerfile_that_is_lacking_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {a: {build: ., expose: [80]}}\n")
+    (tmp_path / "requirements.txt").write_text("flask\n")
+    (tmp_path / "app.py").write_text("import flask\napp = flask.Flask(__name__)\n")
+    (generated,) = report(capsys, str(tmp_path))["generated"]
+    assert generated["path"] == "Dockerfile"
+    assert app.run(["check", str(tmp_path), "--generated"]) == 0
+    assert capsys.readouterr().out.startswith("# Dockerfile\nFROM python:3.13-slim AS build\n")
 
 
 def _git(folder: Path, *arguments: str) -> None:

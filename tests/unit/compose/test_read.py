@@ -299,9 +299,9 @@ def test_a_wrong_preview_block_is_refused(block: str, what: str) -> None:
         ("networks: [othr]", "services.a.networks", "not declared"),
         ("volumes: ['dta:/x']", "services.a.volumes[0]", "not declared"),
         (
-            "user: u\nbuild: {context: api, dockerfile: ../D}",
+            "user: u\nbuild: {context: api, dockerfile: ../../D}",
             "services.a.build.dockerfile",
-            "outside the build's context",
+            "leaves the repository",
         ),
         ("init: perhaps", "services.a.init", "true or false"),
         ("mem_limit: lots", "services.a.mem_limit", "not a size"),
@@ -314,6 +314,40 @@ def test_wrong_forms_are_refused_where_they_stand(body: str, path: str, what: st
         service_of(body)
     assert caught.value.place.path == path
     assert caught.value.place.line == 4
+
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("image", "of_the_commit"),
+    [
+        ("ghcr.io/acme/shop:${GIT_SHA}", True),
+        (f"ghcr.io/acme/shop:{SHA}", True),
+        (f"ghcr.io/acme/shop:sha-{SHA[:7]}", True),
+        (f"ghcr.io/acme/shop:pr-7-{SHA[:12]}-arm", True),
+        (f"ghcr.io/acme/shop:{SHA[:6]}", False),
+        (f"ghcr.io/acme/shop:{SHA[1:9]}", False),
+        (f"ghcr.io/acme/shop:{SHA[:7]}9", False),
+        ("redis:7", False),
+    ],
+)
+def test_an_image_that_is_named_by_the_commit_is_built_here_or_awaited(image: str, of_the_commit: bool) -> None:
+    text = f"services: {{a: {{image: '{image}'}}}}\n"
+    here = read({"c.yaml": text.encode()}, "c.yaml", {"GIT_SHA": SHA}).services["a"]
+    pulled = read({"c.yaml": f"{text}x-preview: {{image: pull}}".encode()}, "c.yaml", {"GIT_SHA": SHA})
+    there = pulled.services["a"]
+    assert (here.build is not None, here.awaited) == (of_the_commit, False)
+    assert (there.build is not None, there.awaited) == (False, of_the_commit)
+    assert here.from_repository == there.from_repository == of_the_commit
+    assert any("pulled as soon as" in note for note in pulled.notes) == of_the_commit
+
+
+def test_caches_of_registries_may_be_used() -> None:
+    text = "services: {a: {build: {context: ., cache_from: [x/y:1, 'type=registry,ref=x/z:2', 'type=local,src=/etc']}}}"
+    build = read({"c.yaml": text.encode()}, "c.yaml", {}).services["a"].build
+    assert build is not None
+    assert build.cache_from == ("x/y:1", "x/z:2")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from orchestrator.dashboard import present
 from orchestrator.preview import State, Step
-from orchestrator.records import Deployment, StepTimes
+from orchestrator.records import Deployment, LogLine, StepTimes
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -106,3 +107,21 @@ def test_every_state_has_a_colour() -> None:
 )
 def test_where_people_read_what_the_api_serves(api: str, web: str) -> None:
     assert present.forge_web(api) == web
+
+
+@pytest.mark.parametrize(
+    ("text", "tone"),
+    [
+        ("#5 [2/4] RUN pip install .", "begins"),
+        ("#5 \x1b[32mCollecting\x1b[0m fastapi", ""),
+        ("#5 CACHED", "soft"),
+        ("#5 DONE 1.2s", "soft"),
+        ("#5 DONE with it", ""),
+        ("#5 ERROR: exit code 1", "bad"),
+        ("#5 WARN: a secret in ENV", "wait"),
+    ],
+)
+def test_the_steps_of_a_build_are_seen_at_a_glance(text: str, tone: str) -> None:
+    line = LogLine(id=1, step=Step.BUILD, line=text, at=START)
+    assert present.blocks([line]) == [("build", present.clean(text), tone)]
+    assert present.blocks([replace(line, step=Step.LAUNCH)]) == [("launch", present.clean(text), "")]

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+import worker.repository_files
 import worker.stack
 from orchestrator.compose.named import named_files
 from orchestrator.errors import AuthorError, ComposeError
@@ -19,7 +20,7 @@ class Repository:
     """The files of one commit, and every question that was asked for them."""
 
     def __init__(self, files: dict[str, str]) -> None:
-        self.files = {path: text.encode() for path, text in files.items()}
+        self.files = {path: text.encode() for path, text in ({"Dockerfile": "FROM x\n"} | files).items()}
         self.asked: list[set[str]] = []
 
     async def paths(self, repository: int, commit: str) -> list[str]:  # noqa: ARG002
@@ -89,7 +90,7 @@ async def test_what_is_no_regular_file_is_not_there() -> None:
 
 
 async def test_files_that_name_one_another_without_end_are_refused() -> None:
-    count = worker.stack.MAX_ROUNDS + 10
+    count = worker.repository_files.MAX_ROUNDS + 10
     names = ", ".join(f"'${{V}}{index}.env'" for index in range(count))
     files = {
         "compose.yaml": f"services: {{a: {{build: ., env_file: [{names}]}}}}\n",
@@ -110,7 +111,7 @@ async def test_reading_is_done_beside_the_worker_and_not_waited_for_without_end(
         held.wait(30)
 
     monkeypatch.setattr(worker.stack, "prepare", prepare)
-    monkeypatch.setattr(worker.stack, "MAX_SECONDS", 0.05)
+    monkeypatch.setattr(worker.repository_files, "MAX_SECONDS", 0.05)
     try:
         with pytest.raises(AuthorError, match="takes longer than"):
             await read_stack(deployment_of(Repository({"compose.yaml": "services: {a: {build: .}}\n"})))

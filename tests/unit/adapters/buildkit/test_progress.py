@@ -2,32 +2,17 @@
 
 import pytest
 
-from orchestrator.adapters.buildkit import LINE_LENGTH, TAIL_LINES, Progress
+from orchestrator.adapters.buildkit.progress import LINE_LENGTH, TAIL_LINES, Progress
+from orchestrator.adapters.buildkit.protobuf import encode, varint
+from orchestrator.adapters.buildkit.redaction import HIDDEN, Redaction
 from orchestrator.errors import BuildError, OperatorError
+from orchestrator.ports import BuildRequest
 
-PARSE_ERROR = "dockerfile parse error line 3: unknown instruction: FOO"
-
-Value = int | bytes | str
-
-
-def varint(number: int) -> bytes:
-    octets = bytearray()
-    while number > 0x7F:
-        octets.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*octets, number])
+REQUEST = BuildRequest(tag="t", dockerfile=b"FROM scratch\nRUN make\n", dockerfile_name="api/Dockerfile")
 
 
-def encode(*fields: tuple[int, Value]) -> bytes:
-    """A protobuf message of varints and octets."""
-    message = b""
-    for number, value in fields:
-        if isinstance(value, int):
-            message += varint(number << 3) + varint(value)
-        else:
-            data = value.encode() if isinstance(value, str) else value
-            message += varint(number << 3 | 2) + varint(len(data)) + data
-    return message
+def new(*secrets: bytes, request: BuildRequest = REQUEST) -> Progress:
+    return Progress(request, Redaction(secrets))
 
 
 def stamp(seconds: float) -> bytes:
@@ -43,7 +28,7 @@ def vertex(
     cached: bool = False,
     error: str = "",
 ) -> bytes:
-    fields: list[tuple[int, Value]] = [(1, digest), (2, "sha256:input"), (3, name)]
+    fields: list[tuple[int, int | bytes | str]] = [(1, digest), (2, "sha256:input"), (3, name)]
     fields += [(4, 1)] if cached else []
     fields += [(5, stamp(started))] if started is not None else []
     fields += [(6, stamp(completed))] if completed is not None else []
@@ -60,22 +45,22 @@ def warning(digest: str, text: str) -> bytes:
 
 
 def test_a_step_from_start_to_end() -> None:
-    progress = Progress()
+    progress = new()
     assert progress.read(vertex("a")) == [], "announced, not started"
     assert progress.read(vertex("a", started=1_700_000_000.25)) == ["#1 [1/2] RUN make"]
     assert progress.read(vertex("a", started=1_700_000_000.25)) == [], "told once"
     assert progress.read(output("a", b"cc -o x\nld\n")) == ["#1 cc -o x", "#1 ld"]
     done = vertex("a", started=1_700_000_000.25, completed=1_700_000_001.5)
-    assert progress.read(done) == ["#1 done 1.2s"]
+    assert progress.read(done) == ["#1 DONE 1.2s"]
     assert progress.read(done) == []
 
 
 def test_a_cached_step() -> None:
-    assert Progress().read(vertex("a", started=5, completed=5, cached=True)) == ["#1 [1/2] RUN make", "#1 cached"]
+    assert new().read(vertex("a", started=5, completed=5, cached=True)) == ["#1 [1/2] RUN make", "#1 CACHED"]
 
 
 def test_steps_are_numbered_as_they_start() -> None:
-    progress = Progress()
+    progress = new()
     progress.read(vertex("late") + vertex("early"))
     assert progress.read(vertex("early", "FROM a", started=1)) == ["#1 FROM a"]
     assert progress.read(vertex("late", "COPY b", started=2)) == ["#2 COPY b"]
@@ -84,26 +69,26 @@ def test_steps_are_numbered_as_they_start() -> None:
 
 def test_one_message_may_tell_all_of_a_step() -> None:
     message = vertex("a", started=1, completed=2) + output("a", b"hello\n") + warning("a", "old syntax")
-    assert Progress().read(message) == ["#1 [1/2] RUN make", "#1 hello", "#1 done 1.0s", "#1 warning: old syntax"]
+    assert new().read(message) == ["#1 [1/2] RUN make", "#1 hello", "#1 DONE 1.0s", "#1 WARN: old syntax"]
 
 
 def test_lines_arrive_in_pieces() -> None:
-    progress = Progress()
+    progress = new()
     progress.read(vertex("a", started=1))
     assert progress.read(output("a", b"caf\xc3")) == []
     assert progress.read(output("a", b"\xa9\nnext")) == ["#1 café"]
-    assert progress.read(vertex("a", started=1, completed=2)) == ["#1 next", "#1 done 1.0s"]
+    assert progress.read(vertex("a", started=1, completed=2)) == ["#1 next", "#1 DONE 1.0s"]
     assert progress.read(output("a", b"afterwards")) == ["#1 afterwards"]
 
 
 def test_a_progress_bar_leaves_its_last_state() -> None:
-    progress = Progress()
+    progress = new()
     progress.read(vertex("a", started=1))
     assert progress.read(output("a", b" 10%\r 50%\r100%\r\n\r\n")) == ["#1 100%", "#1 "]
 
 
 def test_octets_that_are_no_text_and_lines_without_end() -> None:
-    progress = Progress()
+    progress = new()
     progress.read(vertex("a", started=1))
     assert progress.read(output("a", b"\xff\n")) == ["#1 \ufffd"]
     lines = progress.read(output("a", b"x" * (LINE_LENGTH + 10)))
@@ -111,72 +96,86 @@ def test_octets_that_are_no_text_and_lines_without_end() -> None:
 
 
 def test_a_name_of_several_lines_is_one() -> None:
-    assert Progress().read(vertex("a", "RUN <<EOF\n  make\nEOF", started=1)) == ["#1 RUN <<EOF make EOF"]
+    assert new().read(vertex("a", "RUN <<EOF\n  make\nEOF", started=1)) == ["#1 RUN <<EOF make EOF"]
 
 
 def test_output_of_nothing_known_is_left_out() -> None:
-    assert Progress().read(output("?", b"x\n") + warning("?", "y")) == []
+    assert new().read(output("?", b"x\n") + warning("?", "y")) == []
 
 
 def test_a_failure_names_the_instruction_and_its_last_lines() -> None:
-    progress = Progress()
+    progress = new()
     progress.read(vertex("ok", "[2/3] COPY . .", started=1, completed=2))
     progress.read(vertex("a", "[3/3] RUN make", started=2))
     progress.read(output("a", b"".join(b"%d\n" % n for n in range(100)) + b"last"))
     error = "executor failed running [/bin/sh -c make]: exit code: 2"
     lines = progress.read(vertex("a", "[3/3] RUN make", started=2, completed=3, error=error))
-    assert lines == ["#2 last", "#2 failed: exit code 2"]
+    assert lines == ["#2 last", "#2 ERROR: exit code 2"]
     failure = progress.failure(f"failed to solve: rpc error: code = Unknown desc = {error}")
     assert isinstance(failure, BuildError)
-    assert failure.message == "`RUN make` failed: exit code 2"
+    assert failure.message == "api/Dockerfile:2: `RUN make` failed: exit code 2"
     assert len(failure.log_tail) == TAIL_LINES
     assert failure.log_tail[-2:] == ("99", "last")
 
 
 def test_steps_that_were_stopped_by_anothers_failure_are_not_at_fault() -> None:
-    progress = Progress()
+    progress = new()
     progress.read(vertex("a", "RUN false", started=1, completed=2, error="exit code: 1"))
     progress.read(vertex("b", "RUN sleep 9", started=1, completed=2, error="context canceled"))
-    assert progress.failure("exit code: 1").message == "`RUN false` failed: exit code 1"
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (
-            f"failed to solve with frontend dockerfile.v0: failed to create LLB definition: {PARSE_ERROR}",
-            PARSE_ERROR,
-        ),
-        ("failed to solve: rpc error: code = Unknown desc = no such file", "no such file"),
-        ("something else", "something else"),
-    ],
-)
-def test_a_failure_before_any_step(error: str, message: str) -> None:
-    assert Progress().failure(error).message == message
-
-
-def test_an_image_that_cannot_be_had() -> None:
-    progress = Progress()
-    name = "[internal] load metadata for docker.io/library/none:1"
-    progress.read(vertex("a", name, started=1, completed=2, error="unable to fetch: no active sessions"))
-    failure = progress.failure("no active sessions")
-    assert failure.message.startswith("the image docker.io/library/none:1 cannot be had: ")
-    assert "pull the image" in failure.remedy
+    assert progress.failure("exit code: 1").message == "api/Dockerfile: `RUN false` failed: exit code 1"
 
 
 def test_an_engine_that_cannot_run_anything_is_not_the_authors_fault() -> None:
-    progress = Progress()
+    progress = new()
     error = "executor failed running [make]: failed to create endpoint x on network bridge: no such interface"
     progress.read(vertex("a", started=1, completed=2, error=error))
     assert isinstance(progress.failure(error), OperatorError)
 
 
+def test_a_step_that_starts_once_more_is_not_done() -> None:
+    progress = new()
+    progress.read(vertex("a", started=1, completed=1))
+    progress.read(vertex("a", started=1) + vertex("a", started=2))
+    assert progress.read(vertex("a", started=2, completed=3, error="exit code: 1")) == ["#1 ERROR: exit code 1"]
+    assert progress.failure("?").message == "api/Dockerfile:2: `RUN make` failed: exit code 1"
+
+
+def test_the_one_step_under_way_is_at_fault_when_its_end_is_not_reported() -> None:
+    progress = new()
+    progress.read(vertex("ok", "FROM a", started=1, completed=2) + vertex("a", started=1))
+    failure = progress.failure("executor failed running [/bin/sh -c make]: exit code: 1")
+    assert failure.message == "api/Dockerfile:2: `RUN make` failed: exit code 1"
+
+
+def test_secrets_are_hidden_wherever_they_are() -> None:
+    progress = new(b"open sesame")
+    lines = progress.read(vertex("a", "RUN echo open sesame", started=1))
+    lines += progress.read(output("a", b"say open")) + progress.read(output("a", b" sesame\n"))
+    lines += progress.read(vertex("a", started=1, completed=2, error="no open sesame here"))
+    hidden = [f"#1 RUN echo {HIDDEN}", f"#1 say {HIDDEN}", f"#1 ERROR: no {HIDDEN} here"]
+    assert lines == hidden
+    failure = progress.failure("open sesame")
+    assert isinstance(failure, BuildError)
+    assert "sesame" not in f"{failure.message} {failure.log_tail}"
+
+
+@pytest.mark.parametrize("before", range(LINE_LENGTH - 20, LINE_LENGTH + 20))
+def test_a_secret_is_hidden_where_a_long_line_is_cut(before: int) -> None:
+    progress = new(b"open sesame")
+    lines = progress.read(vertex("a", started=1))
+    text = b"x" * before + b"open sesame" + b"x" * LINE_LENGTH
+    for start in range(0, len(text), 1000):
+        lines += progress.read(output("a", text[start : start + 1000]))
+    lines += progress.read(vertex("a", started=1, completed=2))
+    assert "".join(line.removeprefix("#1 ") for line in lines[1:-1]) == "x" * before + HIDDEN + "x" * LINE_LENGTH
+
+
 @pytest.mark.parametrize("data", [b"\x0b", b"\x0a\x05ab", b"\x08\xff", b"\x80", b"\x09\x01"])
 def test_what_is_not_protobuf_is_told(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"ends after its message|no such wire type"):
-        Progress().read(data)
+        new().read(data)
 
 
 def test_unknown_fields_of_every_type_are_skipped() -> None:
     unknown = varint(90 << 3 | 1) + bytes(8) + varint(91 << 3 | 5) + bytes(4) + encode((92, 1), (93, b"x"))
-    assert Progress().read(unknown + vertex("a", started=1)) == ["#1 [1/2] RUN make"]
+    assert new().read(unknown + vertex("a", started=1)) == ["#1 [1/2] RUN make"]

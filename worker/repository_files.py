@@ -1,0 +1,97 @@
+"""The files of a commit, fetched as pure code asks for them: neither language nor recognition does any I/O."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from orchestrator.compose.named import named_files
+from orchestrator.errors import AuthorError
+from orchestrator.ports import Sources
+
+MAX_SECONDS = 10.0
+"""For one reading. The language bounds its own work far below: this only keeps a worker from waiting without end."""
+
+MAX_ROUNDS = 40
+"""Readings until every file is there: as many as files may name each other in a row, and a few more."""
+
+_Answer = TypeVar("_Answer")
+
+
+class NotRead(Exception):
+    """A file of the repository is needed that was not read yet."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class RepositoryFiles(Mapping[str, bytes]):
+    """A commit's files as pure code takes them; raises NotRead for contents that nobody fetched yet."""
+
+    def __init__(self, sources: Sources, repository: int, commit: str, paths: Iterable[str]) -> None:
+        self._sources = sources
+        self._repository = repository
+        self._commit = commit
+        self._paths = dict.fromkeys(paths)
+        self._contents: dict[str, bytes] = {}
+
+    @classmethod
+    async def of(cls, sources: Sources, repository: int, commit: str) -> "RepositoryFiles":
+        """The files of a commit that was fetched before."""
+        return cls(sources, repository, commit, await sources.paths(repository, commit))
+
+    async def answer(self, question: Callable[[], _Answer]) -> _Answer:
+        """What `question` returns, once every file that it asks for is there.
+
+        Reading is pure and quick: it is simply done again with the file that it asked for, and with all that are named
+        so far. In a thread, because a hostile repository may take seconds, in which the lease must be renewed.
+        """
+        for _ in range(MAX_ROUNDS):
+            try:
+                return await _in_thread(question)
+            except NotRead as missing:
+                asked = missing.path
+            await self._fetch({asked, *await _in_thread(lambda: named_files(self, self._contents))})
+        raise AuthorError(
+            f"the files that the Compose file needs name one another in more than {MAX_ROUNDS} steps",
+            "name them in the Compose file itself, without variables in their names",
+        )
+
+    async def fetch_all(self, paths: Collection[str]) -> None:
+        """Fetch these at once. A file that is too large to be read counts as empty."""
+        if paths:
+            contents = await self._sources.read(self._repository, self._commit, paths)
+            self._contents.update({path: contents.get(path, b"") for path in paths})
+
+    async def _fetch(self, paths: Collection[str]) -> None:
+        """A path that turns out to be no regular file is from now on as if it were not there."""
+        contents = await self._sources.read(self._repository, self._commit, paths)
+        self._contents.update(contents)
+        for path in paths - contents.keys():
+            del self._paths[path]
+
+    def __getitem__(self, path: str) -> bytes:
+        if path not in self._paths:
+            raise KeyError(path)
+        if path not in self._contents:
+            raise NotRead(path)
+        return self._contents[path]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+async def _in_thread(question: Callable[[], _Answer]) -> _Answer:
+    """What `question` returns, while the worker goes on with its other previews."""
+    try:
+        async with asyncio.timeout(MAX_SECONDS):
+            return await asyncio.to_thread(question)
+    except TimeoutError:
+        what = f"reading the Compose file takes longer than {MAX_SECONDS:g} seconds"
+        raise AuthorError(what, "make it, and the files that it names, shorter") from None
