@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from orchestrator.preview import PreviewId
-from orchestrator.store import CHANNEL
+from orchestrator.tables import CHANNEL
 
 ALL: Final = None
 """In place of a preview: any of them may have changed."""

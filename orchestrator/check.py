@@ -12,16 +12,16 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from orchestrator.compose.capped import capped
-from orchestrator.compose.database import URL_VARIABLES, replaced_service
+from orchestrator.compose.database import Forms, Rewrite
 from orchestrator.compose.inject import Facts, injected
 from orchestrator.compose.interpolate import interpolated
 from orchestrator.compose.load import Node, load, without_resets
 from orchestrator.compose.model import DatabaseMode, Service, Stack
 from orchestrator.compose.policy import Word, verdicts
-from orchestrator.compose.prepare import prepare
+from orchestrator.compose.prepare import Prepared, prepare
 from orchestrator.compose.preview import declared_secrets
 from orchestrator.compose.project import project
-from orchestrator.compose.read import find, read
+from orchestrator.compose.read import find
 from orchestrator.compose.requests import Limits
 from orchestrator.compose.route import Route
 from orchestrator.compose.scalars import mapping
@@ -40,7 +40,6 @@ _MOST_REFUSALS = 50
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _SET = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[=:]", re.MULTILINE)
 """The names that a file of variables sets."""
-_LOGIN = re.compile(r"(?P<before>://[^/?#@\s:]*:)[^/?#\s]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +69,17 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rewrite:
-    """A variable that leads to the preview's own database. Passwords are masked in both values."""
-
-    service: str
-    variable: str
-    before: str | None
-    """None where the file does not set it and previewd does."""
-    after: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
     """How the stack gets its Postgres."""
 
     mode: DatabaseMode
-    replaces: str | None
+    replaces: str | None = None
     """The service, or bare host name, whose place it takes."""
     rewrites: tuple[Rewrite, ...] = ()
+    conditions: tuple[str, ...] = ()
+    """What the previews' server must have for it; without one of these the stack's own container is kept."""
+    forms: Forms | None = None
+    """Of the variables that previewd gives; None where it gives none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +125,11 @@ def _checked(files: Mapping[str, bytes], path: str, facts: Facts, limits: Limits
     report, refusals = Report(path=path, url=facts.url), _refused_parts(files, path, facts)
     try:
         facts = replace(facts, secrets={**_secrets(files, path), **facts.secrets})
-        before = read(files, path, injected(facts))
-        stack, route = prepare(files, path, facts)
-        stack, generated = missing_dockerfiles(files, stack)
+        prepared = prepare(files, path, facts)
+        stack, generated = missing_dockerfiles(files, prepared.stack)
         refusals.extend(_missing_dockerfiles(files, stack))
         stack = replace(stack, notes=(*stack.notes, *capped(stack, limits)))
-        report = replace(_accepted(report, files, before, (stack, route), facts), generated=generated)
+        report = replace(_accepted(report, files, replace(prepared, stack=stack), facts), generated=generated)
     except ComposeError as error:
         refusals.append(_finding(error))
     unique = {(found.place.file, found.place.line, found.place.column): found for found in reversed(refusals)}
@@ -157,11 +148,6 @@ def _ignored(path: str, content: bytes, words: frozenset[str]) -> Finding:
     names = [name for name in dict.fromkeys(_SET.findall(content.decode(errors="replace"))) if name in words]
     so = f", and {', '.join(names)} {'has' if len(names) == 1 else 'have'} no value" if names else ""
     return Finding(place=Place(file=path), message=f"`{path}` is ignored by git: a preview will not have it{so}.")
-
-
-def masked(text: str) -> str:
-    """The text with the password of every URL in it hidden."""
-    return _LOGIN.sub(r"\g<before>•••@", text)
 
 
 def _refused_parts(files: Mapping[str, bytes], path: str, facts: Facts) -> list[Finding]:
@@ -238,19 +224,17 @@ def _secrets(files: Mapping[str, bytes], path: str) -> Mapping[str, str]:
     return dict.fromkeys(("JWT_SECRET", *declared), GENERATED)
 
 
-def _accepted(
-    report: Report, files: Mapping[str, bytes], before: Stack, result: tuple[Stack, Route], facts: Facts
-) -> Report:
-    stack, route = result
+def _accepted(report: Report, files: Mapping[str, bytes], prepared: Prepared, facts: Facts) -> Report:
+    stack = prepared.stack
     root = project(files, report.path, injected(facts)).root
     words = {f"{each.place}: {each.message}": each.word for each in verdicts(root)}
     return replace(
         report,
-        route=route,
+        route=prepared.route,
         changes=_quoted(files, (replace(_said(note), word=words.get(note)) for note in stack.notes)),
         warnings=_quoted(files, map(_said, stack.warnings)),
         containers=tuple(_container(files, service) for service in stack.services.values()),
-        database=_database(before, stack, facts),
+        database=_database(prepared),
         unset={name: tuple(sorted(service.unset)) for name, service in stack.services.items() if service.unset},
     )
 
@@ -282,27 +266,20 @@ def _missing_dockerfiles(files: Mapping[str, bytes], stack: Stack) -> Iterator[F
         yield Finding(place=service.place, message=message, remedy=remedy)
 
 
-def _database(before: Stack, stack: Stack, facts: Facts) -> Database | None:
+def _database(prepared: Prepared) -> Database | None:
     """None where nothing in the stack has to do with Postgres."""
-    mode, replaced = stack.preview.database.mode, replaced_service(before)
-    if mode is not DatabaseMode.MANAGED:
-        return Database(mode=mode, replaces=None)
-    rewrites = tuple(_rewrites(before, stack, facts))
-    return Database(mode=mode, replaces=replaced, rewrites=rewrites) if replaced or rewrites else None
-
-
-def _rewrites(before: Stack, stack: Stack, facts: Facts) -> Iterator[Rewrite]:
-    """The variables whose value is a URL of the preview's own database."""
-    password = facts.database.password if facts.database else ""
-    for name, service in stack.services.items():
-        written = before.services[name].environment
-        taken = before.services[name].sources
-        for variable, value in service.environment.items():
-            if password and f":{password}@" in value and (variable in written or variable in URL_VARIABLES):
-                was = None if URL_VARIABLES & taken.get(variable, frozenset()) else written.get(variable)
-                yield Rewrite(
-                    service=name, variable=variable, before=None if was is None else masked(was), after=masked(value)
-                )
+    placed = prepared.database
+    if placed.mode is not DatabaseMode.MANAGED:
+        return Database(mode=placed.mode)
+    if placed.replaces is None and not prepared.rewrites:
+        return None
+    return Database(
+        mode=placed.mode,
+        replaces=placed.replaces,
+        rewrites=prepared.rewrites,
+        conditions=placed.needs.conditions(),
+        forms=prepared.forms,
+    )
 
 
 def _finding(error: ComposeError) -> Finding:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.alembic_tree import MigrationTree, diagnose
+
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
@@ -37,6 +39,14 @@ _RULES = (
         "the database URL asks for the driver {0}, which the image does not have: install it, or name the one that "
         "it has as `x-preview.database.driver`",
     ),
+    _Rule(
+        r"connect\(\) got an unexpected keyword argument '(sslmode|channel_binding|options)'",
+        "asyncpg does not know `{0}`, which is psycopg's: write `ssl=` in the URL's query, or leave it out",
+    ),
+    _Rule(
+        r"The asyncio extension requires an async driver|greenlet_spawn has not been called",
+        "asynchronous code was given a URL with a synchronous driver: `x-preview.database.driver: asyncpg` changes it",
+    ),
     _Rule(r"exec format error", "the image is for another processor, or its entrypoint has no `#!` line"),
     _Rule(
         r"exec:? \"?([\w./-]+)\"?: permission denied",
@@ -48,6 +58,41 @@ _RULES = (
         "`--host 0.0.0.0`",
     ),
 )
+
+
+_SEVERAL_HEADS = re.compile(r"Multiple head revisions are present|Multiple heads are present")
+_UNKNOWN_REVISION = re.compile(r"Can't locate revision identified by '([\w-]+)'|No such revision or branch '([\w-]+)'")
+_NO_VERSIONS = re.compile(r'relation "alembic_version" does not exist')
+_NO_CONNECTIONS = re.compile(
+    r"too many connections for (?:role|database)|remaining connection slots are reserved|too many clients already"
+)
+
+
+def database_remedy(lines: Sequence[str], tree: MigrationTree | None, connections: int) -> str:
+    """What the output, the commit's migrations and the role's limit together say; empty where they say nothing."""
+    text = "\n".join(lines)
+    faults = diagnose(tree) if tree is not None else ()
+    if _SEVERAL_HEADS.search(text):
+        found = " ".join(f"{fault.place}: {fault.message}. {fault.remedy}" for fault in faults)
+        return found or "several migrations are heads: join them with `alembic merge heads`"
+    if missing := _UNKNOWN_REVISION.search(text):
+        revision = missing[1] or missing[2]
+        return (
+            f"the database is at revision {revision}, or a migration comes after it, and no file of this commit has "
+            "it: bring its file back, or reset the preview's database"
+        )
+    if _NO_VERSIONS.search(text):
+        return (
+            "the database has no table alembic_version: no migration of Alembic was ever applied to it; run "
+            "`alembic upgrade head` before the application starts"
+        )
+    if _NO_CONNECTIONS.search(text):
+        return (
+            f"the application wants more than the {connections} connections of its role: (pool_size + max_overflow) × "
+            f"workers must be at most {connections}, old and new containers together while one replaces the other; "
+            "make its pool smaller, or have PREVIEWD_CONNECTIONS_PER_PREVIEW raised"
+        )
+    return ""
 
 
 def remedy_for(lines: Sequence[str]) -> str:

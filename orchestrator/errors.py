@@ -6,10 +6,13 @@ PreviewdError
 │   ├── BuildError         … the image does not build
 │   ├── LaunchError        … a container does not start, or dies
 │   │   └── ImageMissing   … or its registry has no such image, or not yet
-│   └── ProbeError         … the application does not answer as it should
+│   ├── ProbeError         … the application does not answer as it should
+│   ├── DatabaseFull       … its database is larger than a preview's may be
+│   └── ScriptError        … an SQL file of the repository does not run
 ├── OperatorError          whoever runs previewd: one line on the pull request, all of it in the dashboard
 │   └── ConfigurationError … a setting is missing or wrong
 ├── TemporaryError         nobody yet: tried again, for a while
+│   ├── NoConnectionsLeft  … the previews' Postgres has promised all that it has
 │   └── Unavailable        … something that we need is away: tried again until it is back
 │       └── ForgeUnavailable … GitHub does not answer, or asks us to wait
 ├── Superseded             not an error: a newer push, a close or another verdict ended this run
@@ -85,6 +88,14 @@ class ProbeError(AuthorError):
     """The application did not answer its health path through the proxy."""
 
 
+class DatabaseFull(AuthorError):
+    """The preview's database is so far above its size limit that it was closed."""
+
+
+class ScriptError(AuthorError):
+    """An SQL file of the repository was refused by the server."""
+
+
 class OperatorError(PreviewdError):
     """The machine or its settings are at fault."""
 
@@ -110,6 +121,10 @@ class ForgeUnavailable(Unavailable):
 
     def __init__(self, message: str, retry_after: float = 5.0) -> None:
         super().__init__(message, retry_after)
+
+
+class NoConnectionsLeft(TemporaryError):
+    """Another role's connections would exceed what the previews' Postgres has. The message shows the arithmetic."""
 
 
 class Superseded(PreviewdError):

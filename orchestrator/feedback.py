@@ -12,13 +12,20 @@ from datetime import datetime, timedelta
 
 from orchestrator.preview import State, Step
 from orchestrator.records import Deployment, Preview
+from orchestrator.usage import DatabaseUse, connections_sentence, size_sentence
+from orchestrator.wiring import WiredForm, Wiring
 
 LOG_LINES = 30
 LINE_LENGTH = 300
 COMMIT_LENGTH = 7
+MOST_VALUES = 30
+"""Lines of the table of what was changed: a comment has room for 65,536 characters."""
 
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+_MARKUP = frozenset("&<>|`*_[]()~\\#!@")
+"""What Markdown, HTML or GitHub may take for more than itself."""
 
 _HEADLINE: dict[State, str] = {
     State.QUEUED: "🕓 Preview queued",
@@ -72,7 +79,12 @@ class Feedback:
 
 
 def render(
-    preview: Preview, deployment: Deployment | None, preview_url: str, dashboard_url: str, secret: str
+    preview: Preview,
+    deployment: Deployment | None,
+    preview_url: str,
+    dashboard_url: str,
+    secret: str,
+    use: DatabaseUse | None = None,
 ) -> Feedback:
     """Say where a preview stands. `deployment` is its newest one; `secret` makes the marker one that nobody guesses."""
     marker = f"<!-- previewd {preview.id} {hashlib.sha256(f'{secret}{preview.id}'.encode()).hexdigest()[:16]} -->"
@@ -83,7 +95,9 @@ def render(
         _failure(deployment) if preview.state is State.FAILED and deployment else "",
         _serving(preview, preview_url),
         _steps(deployment) if deployment and preview.commit else "",
+        _warnings(use) if use and preview.serving_commit else "",
         _notes(deployment) if deployment and preview.commit else "",
+        _wiring(deployment.wiring) if deployment and preview.commit else "",
         f"<sub>[What happened, and the whole log]({dashboard_url}/previews/{preview.id})</sub>",
     ]
     return Feedback(marker=marker, body="\n\n".join(part for part in parts if part) + "\n", status=_status(preview))
@@ -171,6 +185,45 @@ def _notes(deployment: Deployment) -> str:
     lines = "\n".join(f"- {plain(note)}" for note in deployment.notes)
     count = len(deployment.notes)
     return f"<details><summary>{count} note{'s' if count > 1 else ''}</summary>\n\n{lines}\n\n</details>"
+
+
+def _warnings(use: DatabaseUse) -> str:
+    told = (size_sentence(use), connections_sentence(use))
+    return "\n>\n".join(f"> ⚠️ {plain(sentence)}" for sentence in told if sentence)
+
+
+def _wiring(wiring: Wiring) -> str:
+    """What previewd changed, folded away: it is of interest when something does not connect."""
+    if not wiring.values:
+        return ""
+    forms = [_form(form) for form in wiring.forms]
+    rows = [
+        f"| {plain(value.service)} | {_code(value.variable)} | {_code(value.before)} | {_code(value.after)} |"
+        for value in wiring.values[:MOST_VALUES]
+    ]
+    if len(wiring.values) > MOST_VALUES:
+        rows.append(f"| … and {len(wiring.values) - MOST_VALUES} more | | | |")
+    table = "\n".join(["| service | variable | in the file | in the preview |", "| --- | --- | --- | --- |", *rows])
+    parts = [
+        "<details><summary>How the application finds its database</summary>",
+        table,
+        "\n".join(forms),
+        "</details>",
+    ]
+    return "\n\n".join(parts)
+
+
+def _form(form: WiredForm) -> str:
+    where = f" ({plain(form.place)})" if form.place else ""
+    return f"- {_code(form.variable)} is given as {_code(form.scheme + '://')}, because {plain(form.why)}{where}"
+
+
+def _code(text: str | None) -> str:
+    """Text from outside as code in a cell of a table: one line, and nothing in it ends the code or the cell."""
+    if text is None:
+        return "–"
+    shown = " ".join(_CONTROL.sub(" ", _ANSI.sub("", text)).split())[:LINE_LENGTH]
+    return f"<code>{''.join(f'&#{ord(each)};' if each in _MARKUP else each for each in shown)}</code>"
 
 
 def _took(deployment: Deployment | None) -> str:

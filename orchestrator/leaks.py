@@ -22,13 +22,13 @@ class Leak:
 async def find(engine: Engine, databases: Databases, views: Views, instance: str) -> list[Leak]:
     """Compare what exists with what live previews own. Things of other instances are not looked at."""
     objects = await engine.objects(names.instance_labels(instance))
-    database_names = await databases.names()
+    database_names, templates = await databases.names(), await databases.templates()
     # Read last: a preview that began while we looked must not make its own things look leaked.
-    live = {preview.id for preview in await views.live()}
-    used = await views.images()
+    live, used = await views.owners(), await views.images()
     images = [thing.name for thing in objects if thing.kind == "image"]
     things = [(it.kind, it.name, names.preview_of(dict(it.labels))) for it in objects if it.kind != "image"]
     things += [("database", name, names.preview_of_database(instance, name)) for name in database_names]
+    things += [("database", template.name, PreviewId(template.repository, 0)) for template in templates]
     return [*_leaked(things, live), *_unused(images, used)]
 
 

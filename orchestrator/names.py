@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from orchestrator.preview import PreviewId
 
@@ -27,6 +28,8 @@ COMPOSE_VERSION = "2.40.3"
 
 INSTANCE_PATTERN = r"[a-z][a-z0-9]{0,15}"
 """Short and plain enough to start a container's, an image's and a database's name."""
+
+TEMPLATE_HASH_LENGTH = 12
 
 DNS_LABEL_LENGTH = 63
 """Octets of one label of a host name (RFC 1035, section 2.3.4)."""
@@ -48,6 +51,10 @@ class Names:
     def database(self) -> str:
         """The database, and the role that alone may connect to it."""
         return f"{self.instance}_{self.preview.repository}_{self.preview.number}"
+
+    def snapshot(self, number: int) -> str:
+        """A copy of the database, to go back to. `number` sets apart the snapshots of one preview."""
+        return f"{self.database}_s{number}"
 
     def network(self, network: str = "default", *, internal: bool = False) -> str:
         """An internal network has a name of its own: one that becomes internal is made beside the one that was not."""
@@ -105,10 +112,78 @@ def preview_of(labels: dict[str, str]) -> PreviewId | None:
         return None
 
 
+def owner_role(instance: str) -> str:
+    """The role that owns every database of this instance, and that nobody logs in as."""
+    return f"{instance}_owner"
+
+
+def template(instance: str, repository: int, made_of: str) -> str:
+    """The database that a repository's previews are copied from, and the role that fills it.
+
+    `made_of` says what went in (commit, migrations, seed): something else is another template, made beside this one.
+    """
+    return f"{instance}_{repository}_t{hashlib.sha256(made_of.encode()).hexdigest()[:TEMPLATE_HASH_LENGTH]}"
+
+
+def next_database(database: str) -> str:
+    """Where a preview's database is made anew while the present one is still in use."""
+    return f"{database}_n"
+
+
+def discarded_database(database: str) -> str:
+    """What a preview's database is called from the moment at which another took its place until it is dropped."""
+    return f"{database}_d"
+
+
+def spare_database(template: str) -> str:
+    """A copy of a template that is made before anybody asks for one: the next preview's database."""
+    return f"{template}_c"
+
+
+class DatabaseKind(StrEnum):
+    """What a database of ours is for."""
+
+    PREVIEW = "preview"
+    SNAPSHOT = "snapshot"
+    NEXT = "next"
+    DISCARDED = "discarded"
+    TEMPLATE = "template"
+    SPARE = "spare"
+
+
+def kind_of_database(instance: str, database: str) -> DatabaseKind | None:
+    """Read back what a database or role is for; None when it is not one of this instance's."""
+    start = rf"{re.escape(instance)}_\d+_"
+    patterns = {
+        DatabaseKind.PREVIEW: r"\d+",
+        DatabaseKind.SNAPSHOT: r"\d+_s\d+",
+        DatabaseKind.NEXT: r"\d+_n",
+        DatabaseKind.DISCARDED: r"\d+_d",
+        DatabaseKind.TEMPLATE: rf"t[0-9a-f]{{{TEMPLATE_HASH_LENGTH}}}",
+        DatabaseKind.SPARE: rf"t[0-9a-f]{{{TEMPLATE_HASH_LENGTH}}}_c",
+    }
+    return next((kind for kind, end in patterns.items() if re.fullmatch(start + end, database)), None)
+
+
 def preview_of_database(instance: str, database: str) -> PreviewId | None:
-    """Read back whose a database or role is; None when it is not one of this instance's."""
-    match = re.fullmatch(rf"{re.escape(instance)}_(\d+)_(\d+)", database)
+    """Read back whose a database or role is, snapshots and the like included; None when it is no preview's of ours."""
+    match = re.fullmatch(rf"{re.escape(instance)}_(\d+)_(\d+)(_s\d+|_n|_d)?", database)
     return PreviewId(int(match[1]), int(match[2])) if match else None
+
+
+def role_of_database(instance: str, database: str) -> str:
+    """The role to which the things in a database of ours belong: a snapshot's are the preview's."""
+    preview = preview_of_database(instance, database)
+    if preview:
+        return Names(instance=instance, preview=preview).database
+    is_spare = kind_of_database(instance, database) is DatabaseKind.SPARE
+    return database.removesuffix("_c") if is_spare else database
+
+
+def repository_of_template(instance: str, database: str) -> int | None:
+    """Read back whose template a database or role is; None when it is none of this instance's."""
+    match = re.fullmatch(rf"{re.escape(instance)}_(\d+)_t[0-9a-f]{{{TEMPLATE_HASH_LENGTH}}}", database)
+    return int(match[1]) if match else None
 
 
 def host_name(template: str, domain: str, repository: str, number: int, suffix: str = "") -> str:

@@ -15,6 +15,11 @@ class PreviewId:
     def __str__(self) -> str:
         return f"{self.repository}-{self.number}"
 
+    @property
+    def is_template(self) -> bool:
+        """Whether it stands for what a base branch makes of a database, and for no pull request: those begin at 1."""
+        return self.number == 0
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read the form that `str` writes; raise ValueError for any other."""

@@ -1,9 +1,10 @@
 """What is known of previews, as people and programs read it: values that `views` fills and others show. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.preview import PreviewId, State, Step
+from orchestrator.wiring import Wiring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class Deployment:
     generation: int
     commit: str
     outcome: str | None
-    """`ready`, `failed`, `superseded` or `interrupted`; None while it runs."""
+    """`ready`, `failed`, `superseded`, `interrupted` or `waiting` for connections; None while it runs."""
     failed_step: Step | None
     reason: str
     remedy: str
@@ -52,6 +53,7 @@ class Deployment:
     started_at: datetime
     finished_at: datetime | None
     steps: tuple[StepTimes, ...]
+    wiring: Wiring = field(default_factory=Wiring)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

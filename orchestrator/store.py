@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     Executable,
     Integer,
     Row,
@@ -32,13 +33,16 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from orchestrator.backups import Backups
 from orchestrator.errors import AuthorError, LeaseLost, OperatorError, PreviewdError
+from orchestrator.gauges import Gauges
+from orchestrator.holding import Holding
+from orchestrator.lines import Line
 from orchestrator.policy import Pull
 from orchestrator.preview import PreviewId, State, Step, may_move
-from orchestrator.tables import deployments, logs, previews, steps, subnets, transitions
-
-CHANNEL = "previewd"
-"""Postgres notifies here, with the preview's id, whenever a preview's row has changed."""
+from orchestrator.tables import CHANNEL, deployments, logs, previews, steps, subnets, transitions
+from orchestrator.templates import Templates, look_again
+from orchestrator.wiring import Wiring
 
 LEASE_SECONDS = 10.0
 """How long a silent worker keeps its lease: the time after which another takes a killed worker's work."""
@@ -95,6 +99,10 @@ def connect(url: str, pool_size: int = 5, *, ping: bool = True) -> AsyncEngine:
 class Store:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self.backups = Backups(engine)
+        self.gauges = Gauges(engine)
+        self.line = Line(engine)
+        self.templates = Templates(engine)
 
     # The receiver
 
@@ -131,11 +139,21 @@ class Store:
 
     async def force(self, preview: PreviewId) -> int | None:
         """Ask for a deployment even when nothing changed; its generation, or None when there is no such preview."""
+        return await self._ask_again(preview, previews.c.forced)
+
+    async def request_reset(self, preview: PreviewId) -> int | None:
+        """Ask for a deployment with a new database; its generation, or None when there is no such preview."""
+        return await self._ask_again(preview, previews.c.forced, previews.c.reset_requested)
+
+    async def _ask_again(self, preview: PreviewId, *asked: Column[Any]) -> int | None:
+        following = previews.c.generation + 1
         async with self._engine.begin() as connection:
             generation: int | None = await connection.scalar(
                 update(previews)
                 .where(_is(preview))
-                .values(generation=previews.c.generation + 1, forced=previews.c.generation + 1, retry_at=None)
+                .values(
+                    {previews.c.generation: following, previews.c.retry_at: None, **dict.fromkeys(asked, following)}
+                )
                 .returning(previews.c.generation)
             )
             await _notify(connection, preview)
@@ -145,11 +163,18 @@ class Store:
 
     async def acquire(self, preview: PreviewId) -> Lease | None:
         """Take the lease, or None while somebody holds it or nothing is to be done."""
+        return await self._take(preview, _is_due())
+
+    async def borrow(self, preview: PreviewId) -> Lease | None:
+        """Take the lease though nothing is to be done, so that nobody else acts; None while somebody holds it."""
+        return await self._take(preview, _is_free())
+
+    async def _take(self, preview: PreviewId, condition: Any) -> Lease | None:
         token = uuid.uuid4()
         async with self._engine.begin() as connection:
             result = await connection.execute(
                 update(previews)
-                .where(_is(preview), _is_due())
+                .where(_is(preview), condition)
                 .values(lease_token=token, lease_expires_at=func.now() + _LEASE)
             )
         return Lease(preview=preview, token=token) if result.rowcount else None
@@ -225,6 +250,22 @@ class Store:
         async with self._owned(lease) as (connection, _):
             await connection.execute(update(previews).where(_is(lease.preview)).values(secrets=sealed))
 
+    async def keep_holding(self, lease: Lease, holding: Holding) -> None:
+        """Keep what is known of the preview's database. It no longer stands in line for one."""
+        async with self._owned(lease) as (connection, _):
+            await connection.execute(
+                update(previews).where(_is(lease.preview)).values(database=holding.stored(), line_joined_at=None)
+            )
+
+    async def join_line(self, lease: Lease, reason: str, seconds: float) -> None:
+        """Let the preview wait, at the place that it may have; it is called, or looks by itself in `seconds`."""
+        async with self._owned(lease) as (connection, row):
+            values = {
+                "line_joined_at": func.coalesce(previews.c.line_joined_at, func.clock_timestamp()),
+                "retry_at": func.now() + timedelta(seconds=seconds),
+            }
+            await _advance(connection, row, State.WAITING, reason, values)
+
     async def set_candidate(self, lease: Lease, commit: str, upstream: str, token: str) -> None:
         """Let whoever shows `token` reach `upstream` under the preview's host; everybody else stays where they are."""
         async with self._owned(lease) as (connection, _):
@@ -241,9 +282,11 @@ class Store:
                 await _change(connection, lease.preview, _NO_CANDIDATE)
 
     async def promote(self, lease: Lease, containers: Iterable[str], reason: str) -> None:
-        """Let the candidate serve everybody and call the preview ready, both or neither."""
+        """Let the candidate serve everybody, give up its way back, and call the preview ready: all or nothing."""
         async with self._owned(lease) as (connection, row):
+            holding = Holding.read(row.database)
             values = _NO_CANDIDATE | {
+                "database": holding and holding.proven().stored(),
                 "serving_commit": row.candidate_commit,
                 "serving_upstream": row.candidate_upstream,
                 "serving_containers": list(containers),
@@ -291,6 +334,13 @@ class Store:
         async with self._owned(lease) as (connection, _):
             await connection.execute(
                 update(deployments).where(deployments.c.id == deployment).values(notes=list(notes))
+            )
+
+    async def keep_wiring(self, lease: Lease, deployment: int, wiring: Wiring) -> None:
+        """Record how the stack came to its database."""
+        async with self._owned(lease) as (connection, _):
+            await connection.execute(
+                update(deployments).where(deployments.c.id == deployment).values(wiring=wiring.stored())
             )
 
     async def enter_step(self, lease: Lease, deployment: int, step: Step, state: State) -> None:
@@ -360,14 +410,17 @@ class Store:
 
     async def unreported(self) -> list[PreviewId]:
         """Previews that changed since the forge was last told about them."""
-        stale = or_(previews.c.reported_at.is_(None), previews.c.reported_at < previews.c.updated_at)
+        stale = and_(
+            previews.c.number > 0,
+            or_(previews.c.reported_at.is_(None), previews.c.reported_at < previews.c.updated_at),
+        )
         async with self._engine.connect() as connection:
             rows = await connection.execute(select(previews.c.repository, previews.c.number).where(stale))
             return [PreviewId(row.repository, row.number) for row in rows]
 
     async def live_repositories(self) -> list[int]:
         """Repositories that have a preview which is not removed."""
-        query = select(previews.c.repository).where(previews.c.state != State.REMOVED).distinct()
+        query = select(previews.c.repository).where(previews.c.number > 0, previews.c.state != State.REMOVED).distinct()
         async with self._engine.connect() as connection:
             return list(await connection.scalars(query))
 
@@ -390,6 +443,9 @@ class Store:
 
 _ON_ITS_WAY = frozenset({State.QUEUED, State.BUILDING, State.PREPARING, State.STARTING, State.FAILED})
 """States that a postponed attempt puts back into the queue. What is ready or waits stays so: it was not disproven."""
+
+_NOT_IN_LINE = frozenset({State.READY, State.FAILED, State.WAITING, State.REMOVING, State.REMOVED})
+"""States in which nobody stands in line for connections, unless it is for them that it waits."""
 
 _NO_CANDIDATE: dict[str, object] = {
     "candidate_commit": None,
@@ -420,9 +476,13 @@ def _is(preview: PreviewId) -> Any:
 def _is_due() -> Any:
     return and_(
         previews.c.settled < previews.c.generation,
-        or_(previews.c.lease_expires_at.is_(None), previews.c.lease_expires_at < func.now()),
+        _is_free(),
         or_(previews.c.retry_at.is_(None), previews.c.retry_at < func.now()),
     )
+
+
+def _is_free() -> Any:
+    return or_(previews.c.lease_expires_at.is_(None), previews.c.lease_expires_at < func.now())
 
 
 def _holds(lease: Lease) -> Any:
@@ -523,7 +583,10 @@ async def _advance(
                 **_key(preview), generation=row.generation, source=row.state, target=target, reason=reason
             )
         )
-    await _change(connection, preview, {"state": target, "reason": reason, **values})
+    left_line = {"line_joined_at": None} if target in _NOT_IN_LINE else {}
+    await _change(connection, preview, {"state": target, "reason": reason, **left_line, **values})
+    if target is State.REMOVED and not preview.is_template:
+        await connection.execute(look_again(preview.repository))  # it may have been the last to use it
 
 
 async def _notify(connection: AsyncConnection, preview: PreviewId) -> None:

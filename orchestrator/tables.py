@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Enum,
@@ -17,9 +18,12 @@ from sqlalchemy import (
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, CIDR
+from sqlalchemy.dialects.postgresql import ARRAY, CIDR, JSONB
 
 from orchestrator.preview import State, Step
+
+CHANNEL = "previewd"
+"""Postgres notifies here, with the preview's id, whenever a preview's row has changed."""
 
 metadata = MetaData(
     naming_convention={
@@ -67,6 +71,7 @@ previews = Table(
     Column("generation", BigInteger, nullable=False, server_default="1", doc="bumped by every hint"),
     Column("settled", BigInteger, nullable=False, server_default="0", doc="the generation that was acted upon"),
     Column("forced", BigInteger, nullable=False, server_default="0", doc="deploy again even when nothing changed"),
+    Column("reset_requested", BigInteger, nullable=False, server_default="0", doc="… and with a new database"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("retry_at", DateTime(timezone=True), doc="not before then is a failed attempt repeated"),
     Column("state", _state, nullable=False, server_default=State.QUEUED.value),
@@ -74,6 +79,8 @@ previews = Table(
     Column("commit", Text, doc="the newest commit that was asked to run"),
     Column("lease_token", Uuid),
     Column("lease_expires_at", DateTime(timezone=True)),
+    Column("database", JSONB(none_as_null=True), doc="`orchestrator.holding.Holding`: what is known of its database"),
+    Column("line_joined_at", DateTime(timezone=True), doc="since then it waits for database connections"),
     Column("secrets", LargeBinary, doc="encrypted JSON: passwords and keys that stay the same across pushes"),
     Column("serving_commit", Text),
     Column("serving_upstream", Text, doc="address:port of the container behind the host"),
@@ -98,12 +105,13 @@ deployments = Table(
     Column("number", Integer, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("commit", Text, nullable=False),
-    Column("outcome", Text, doc="ready, failed, superseded or interrupted; nothing while it runs"),
+    Column("outcome", Text, doc="ready, failed, superseded, interrupted or waiting; nothing while it runs"),
     Column("failed_step", _step),
     Column("reason", Text, nullable=False, server_default=""),
     Column("remedy", Text, nullable=False, server_default=""),
     Column("log_tail", ARRAY(Text), nullable=False, server_default="{}"),
     Column("notes", ARRAY(Text), nullable=False, server_default="{}", doc="what was stripped, replaced or left empty"),
+    Column("wiring", JSONB(none_as_null=True), doc="`orchestrator.wiring.Wiring`: how the stack came to its database"),
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("finished_at", DateTime(timezone=True)),
     Index("deployments_preview_idx", "repository", "number", "id"),
@@ -152,4 +160,53 @@ subnets = Table(
     Column("number", Integer),
     _now(),
     UniqueConstraint("network"),
+)
+
+database_usage = Table(
+    "database_usage",
+    metadata,
+    Column("repository", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("limit_bytes", BigInteger, nullable=False),
+    Column("connections", Integer, nullable=False),
+    Column("connection_limit", Integer, nullable=False),
+    Column("is_crowded", Boolean, nullable=False),
+    Column("ended", Text, nullable=False, server_default="", doc="the session that the watchdog ended last, and why"),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("measured_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+server_usage = Table(
+    "server_usage",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, doc="1: there is one server"),
+    Column("usable", Integer, nullable=False),
+    Column("promised", Integer, nullable=False),
+    Column("in_use", Integer, nullable=False),
+    Column("databases", Integer, nullable=False),
+    Column("measured_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+backups = Table(
+    "backups",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("repository", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("file", Text, nullable=False, server_default="", doc="its name in the preview's folder; empty: it failed"),
+    Column("bytes", BigInteger, nullable=False, server_default="0"),
+    Column("error", Text, nullable=False, server_default=""),
+    _now(),
+    Index("backups_preview_idx", "repository", "number", "id"),
+)
+
+backup_schedules = Table(
+    "backup_schedules",
+    metadata,
+    Column("repository", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("every_seconds", BigInteger, nullable=False),
+    Column("keep", Integer, nullable=False, doc="how many backups are kept, the newest"),
+    Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )

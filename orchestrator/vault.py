@@ -10,6 +10,9 @@ from pydantic import SecretStr
 
 from orchestrator.errors import ConfigurationError
 
+DATABASE_PASSWORD = "database password"  # noqa: S105 - a key; the space keeps it apart from variables
+"""Under which a preview's secrets hold the password of its database's role."""
+
 
 class Vault:
     """Encrypts with the first key, decrypts with any: add a key in front to rotate."""

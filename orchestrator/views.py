@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.preview import PreviewId, State
 from orchestrator.records import Deployment, LogLine, Preview, Route, StepTimes, Transition
 from orchestrator.tables import deployments, logs, previews, steps, transitions
+from orchestrator.wiring import Wiring
 
 
 class Views:
@@ -28,6 +29,19 @@ class Views:
             return None
         found = await self._previews(_is(preview))
         return found[0] if found else None
+
+    async def template(self, preview: PreviewId) -> Preview | None:
+        """Where the template of a base branch stands. No other view shows it: it is nobody's preview."""
+        query = select(previews).where(_is(preview))
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).one_or_none()
+            return None if row is None else _preview(row)
+
+    async def owners(self) -> set[PreviewId]:
+        """Whoever may own containers, databases and the like: live previews, and templates."""
+        query = select(previews.c.repository, previews.c.number).where(previews.c.state != State.REMOVED)
+        async with self._engine.connect() as connection:
+            return {PreviewId(row.repository, row.number) for row in await connection.execute(query)}
 
     async def find(self, text: str) -> list[Preview]:
         """Previews that a person may mean by `text`: an id, `owner/name#7`, `#7`, `7`, or a host. Live ones first."""
@@ -51,6 +65,13 @@ class Views:
                 select(steps).where(steps.c.deployment.in_([row.id for row in rows])).order_by(steps.c.started_at)
             )
             return [_deployment(row, taken_rows) for row, taken_rows in _grouped(rows, taken.all())]
+
+    async def database_secrets(self, preview: PreviewId) -> bytes | None:
+        """The sealed secrets of a preview that has a database of ours; None when it has none."""
+        query = select(previews.c.secrets).where(_is(preview), previews.c.database.is_not(None))
+        async with self._engine.connect() as connection:
+            sealed: bytes | None = await connection.scalar(query)
+        return sealed
 
     async def transitions(self, preview: PreviewId) -> list[Transition]:
         """Every change of state, oldest first."""
@@ -86,7 +107,7 @@ class Views:
 
     async def states(self) -> dict[State, int]:
         """How many previews there are in each state."""
-        query = select(previews.c.state, func.count()).group_by(previews.c.state)
+        query = select(previews.c.state, func.count()).where(_is_of_a_pull()).group_by(previews.c.state)
         async with self._engine.connect() as connection:
             return {state: count for state, count in await connection.execute(query)}  # noqa: C416 - rows are no tuples
 
@@ -107,9 +128,14 @@ class Views:
             return {PreviewId(row.repository, row.number): _route(row) for row in await connection.execute(query)}
 
     async def _previews(self, condition: ColumnElement[bool]) -> list[Preview]:
-        query = select(previews).where(condition).order_by(previews.c.updated_at.desc())
+        query = select(previews).where(condition, _is_of_a_pull()).order_by(previews.c.updated_at.desc())
         async with self._engine.connect() as connection:
             return [_preview(row) for row in await connection.execute(query)]
+
+
+def _is_of_a_pull() -> ColumnElement[bool]:
+    """Not a template (`PreviewId.is_template`), of which people are told nothing by itself."""
+    return previews.c.number > 0
 
 
 def _is(preview: PreviewId) -> ColumnElement[bool]:
@@ -183,4 +209,5 @@ def _deployment(row: Row[Any], taken: list[Row[Any]]) -> Deployment:
         started_at=row.started_at,
         finished_at=row.finished_at,
         steps=tuple(StepTimes(step=s.step, started_at=s.started_at, finished_at=s.finished_at) for s in taken),
+        wiring=Wiring.read(row.wiring),
     )

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.schema import migrate
 from orchestrator.settings import asyncpg_url
 from orchestrator.store import connect
-from tests.support.servers import Servers, servers
+from tests.support.servers import CARELESS, Servers, older_postgres, servers
 
 TEMPLATE = "previewd_template"
 
@@ -23,8 +23,24 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def real_servers() -> Iterator[Servers]:
     """Postgres and Redis, started when the first test needs one of them."""
-    with servers() as started:
+    with servers(CARELESS) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def older_postgres_url() -> Iterator[str]:
+    """The administrator of a Postgres 15, or of what else the distribution has."""
+    with older_postgres(CARELESS) as url:
+        yield url
+
+
+@pytest.fixture(params=["18", "15"], scope="module")
+def previews_server_url(request: pytest.FixtureRequest) -> str:
+    """The administrator of a server for previews: the wheel's Postgres, and the distribution's older one."""
+    if request.param == "15":
+        return str(request.getfixturevalue("older_postgres_url"))
+    servers: Servers = request.getfixturevalue("real_servers")
+    return servers.postgres_url
 
 
 @pytest.fixture(scope="session")

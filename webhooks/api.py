@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict
 from starlette.background import BackgroundTask
 
 from orchestrator.changes import Changes
+from orchestrator.databases import Fill
 from orchestrator.preview import PreviewId, State, Step
 from orchestrator.queue import Queue
 from orchestrator.records import Deployment, LogLine, Preview
 from orchestrator.settings import Settings
 from orchestrator.store import Store
 from orchestrator.views import Views
+from orchestrator.wiring import Wiring
 from webhooks.routes import wake
 
 LARGEST = 2**63 - 1
@@ -76,6 +78,20 @@ class DeploymentAnswer(_Answer):
     started_at: datetime
     finished_at: datetime | None
     steps: tuple[StepAnswer, ...]
+    wiring: Wiring
+
+
+class DatabaseAnswer(_Answer):
+    """What a preview uses of its Postgres server, against its limits."""
+
+    bytes: int
+    limit_bytes: int
+    fill: Fill
+    connections: int
+    connection_limit: int
+    ended: str
+    ended_at: datetime | None
+    measured_at: datetime
 
 
 class LineAnswer(_Answer):
@@ -177,6 +193,23 @@ class Api:
             answer.model_dump(), 202, background=BackgroundTask(wake, self.queue, preview.id, generation)
         )
 
+    async def reset_database(self, preview_id: Id) -> Response:
+        """Have the database made anew, as for a new pull request, and the newest commit deployed on it."""
+        preview = await self._found(preview_id)
+        generation = await self.store.request_reset(preview.id)
+        if generation is None:
+            raise _unknown()
+        answer = RedeployAnswer(id=str(preview.id), generation=generation)
+        return JSONResponse(
+            answer.model_dump(), 202, background=BackgroundTask(wake, self.queue, preview.id, generation)
+        )
+
+    async def database(self, preview_id: Id) -> DatabaseAnswer | None:
+        """What a preview uses of its Postgres server, as of the last measurement; null when it has no database."""
+        preview = await self._found(preview_id)
+        use = await self.store.gauges.of(preview.id)
+        return None if use is None else DatabaseAnswer.model_validate(use)
+
     async def _found(self, text: str) -> Preview:
         try:
             preview = await self.views.preview(PreviewId.parse(text))
@@ -241,6 +274,14 @@ def router(api: Api) -> APIRouter:
     routes.add_api_route("/previews/{id}/logs", api.logs, methods=["GET"], response_model=LogAnswer)
     routes.add_api_route(
         "/previews/{id}/redeploy", api.redeploy, methods=["POST"], response_model=RedeployAnswer, status_code=202
+    )
+    routes.add_api_route("/previews/{id}/database", api.database, methods=["GET"])
+    routes.add_api_route(
+        "/previews/{id}/reset-database",
+        api.reset_database,
+        methods=["POST"],
+        response_model=RedeployAnswer,
+        status_code=202,
     )
     return routes
 

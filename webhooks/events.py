@@ -31,6 +31,8 @@ LARGEST_NUMBER = 2**31 - 1
 TEXT_LENGTH = 300
 """Longer titles and names are cut: they are for people to recognise."""
 
+_BRANCHES = "refs/heads/"
+
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -65,7 +67,15 @@ class Ignored:
     reason: str
 
 
-Event = PullRequestEvent | Ping | Ignored
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushEvent:
+    """A branch of this repository moved: what was made of it may be old."""
+
+    repository: int
+    branch: str
+
+
+Event = PullRequestEvent | PushEvent | Ping | Ignored
 
 
 def read(event: str, content_type: str, body: bytes) -> Event:
@@ -76,6 +86,8 @@ def read(event: str, content_type: str, body: bytes) -> Event:
             return Ping(zen=_text(payload.get("zen")))
         case "pull_request":
             return _pull_request(payload)
+        case "push":
+            return _push(payload)
         case _:
             action = payload.get("action")
             reason = f"previewd does nothing on the event {_text(event)}"
@@ -91,6 +103,16 @@ def _pull_request(payload: Mapping[str, Any]) -> Event:
     if action != "edited" and action not in HINTS:
         return Ignored(action=_text(action), reason=f"previewd does nothing on the action pull_request.{_text(action)}")
     return _described(action, payload)
+
+
+def _push(payload: Mapping[str, Any]) -> Event:
+    ref = payload.get("ref")
+    if not isinstance(ref, str):
+        raise Malformed("ref: a text is needed")
+    if not ref.startswith(_BRANCHES):
+        return Ignored(action=None, reason="push: only branches matter")
+    repository = _number(_object(payload, "repository"), "id", "repository.id", LARGEST_REPOSITORY)
+    return PushEvent(repository=repository, branch=_text(ref.removeprefix(_BRANCHES)))
 
 
 def _described(action: str, payload: Mapping[str, Any]) -> PullRequestEvent:

@@ -85,12 +85,14 @@ class Receiver:
             found = events.read(event, request.headers.get("content-type", ""), body)
         except events.Malformed as fault:
             return failure(400, str(fault), "send the payload as GitHub made it")
-        return await self._record(_delivery(guid, event, found), self._hint(found))
+        return await self._record(_delivery(guid, event, found), self._hint(found), found)
 
-    async def _record(self, delivery: Delivery, hint: Hint | None) -> Response:
+    async def _record(self, delivery: Delivery, hint: Hint | None, found: events.Event) -> Response:
         try:
             async with asyncio.timeout(RECORD_SECONDS):
                 recorded = await self.store.record(delivery, hint)
+                if isinstance(found, events.PushEvent):
+                    await self.store.templates.branch_moved(found.repository, found.branch)
         except OperatorError as error:
             return failure(503, error.message, error.remedy)
         except DATABASE_FAULTS as error:
@@ -157,6 +159,8 @@ def _delivery(guid: str, event: str, found: events.Event) -> Delivery:
             action, outcome, reason = None, "accepted", f"pong: {found.zen}"
         case events.Ignored():
             action, outcome, reason = found.action, "ignored", found.reason
+        case events.PushEvent():
+            action, outcome, reason = None, "accepted", f"the template of {found.branch} will be looked at, if any"
         case events.PullRequestEvent():
             action, outcome, reason = found.action, "accepted", f"preview {found.preview} will be looked at"
     return Delivery(id=guid, event=event, action=action, outcome=outcome, reason=reason)

@@ -19,17 +19,18 @@ from orchestrator.compose.requests import (
     files_of,
 )
 from orchestrator.errors import LaunchError, TemporaryError
+from orchestrator.holding import Holding
 from orchestrator.names import CONFIG_LABEL, SERVICE_LABEL, Names
 from orchestrator.ports import ContainerStatus, HealthTimes, Image
 from orchestrator.settings import Settings
 from orchestrator.store import Lease
+from orchestrator.together import together
 from worker.binds import HostFiles, binds_folder
 from worker.context import Hands
 from worker.deployment import Deployment
 from worker.hooks import pre_stop_labels, run_pre_stop
 from worker.recipes import image_of
-from worker.stack import read_stack
-from worker.together import together
+from worker.stack import read_prepared, read_stack
 
 LOG_TAIL = 30
 """Lines of a container's output that a failure shows."""
@@ -95,7 +96,8 @@ async def plan(deployment: Deployment) -> Plan:
     stack, _ = await read_stack(deployment)
     services = stack.services.values()
     images = await asyncio.gather(*(_image(deployment, service) for service in services))
-    planner = _Planner(deployment, stack, dict(zip(stack.services, images, strict=True)))
+    incarnations = await _incarnations(deployment)
+    planner = _Planner(deployment, stack, dict(zip(stack.services, images, strict=True)), incarnations)
     return {name: planner.containers(name) for name in stack.services}
 
 
@@ -178,10 +180,13 @@ async def output_tail(deployment: Deployment, container: str) -> tuple[str, ...]
 class _Planner:
     """Derives each service's containers once, those first that it is bound to: their names are part of its hash."""
 
-    def __init__(self, deployment: Deployment, stack: Stack, images: Mapping[str, Image]) -> None:
+    def __init__(
+        self, deployment: Deployment, stack: Stack, images: Mapping[str, Image], incarnations: Mapping[str, int]
+    ) -> None:
         self._deployment = deployment
         self._stack = stack
         self._images = images
+        self._incarnations = incarnations
         self._host = HostFiles.of(deployment.hands.settings, deployment.lease.preview, deployment.commit)
         self._planned: dict[str, tuple[Planned, ...]] = {}
 
@@ -198,11 +203,13 @@ class _Planner:
         around = self._surroundings(service)
         bare = container_body(service, image.id, around)
         further = {self._network(name): aliases_of(service, name) for name in sorted(service.networks)[1:]}
-        beside = {
+        beside: dict[str, Any] = {
             "further": further,
             "after": self._restarted_with(service),
             "hooks": repr((service.post_start, service.pre_stop)),
         }
+        if service.name in self._incarnations:
+            beside["database"] = self._incarnations[service.name]
         digest = config_hash({**bare, **beside})
         around = replace(around, labels=self._labels(service, image, number, digest))
         name = names.container(service.name, digest, number)
@@ -262,6 +269,18 @@ class _Planner:
             SERVICE_LABEL: service.name,
             CONFIG_LABEL: digest,
         }
+
+
+async def _incarnations(deployment: Deployment) -> Mapping[str, int]:
+    """By service that works with the preview's database: which one, once it was put in place of another.
+
+    What a container did for the earlier one, such as to migrate it, is to be done again by a new container.
+    """
+    holding = Holding.read((await deployment.hands.store.own(deployment.lease)).database)
+    if holding is None or not holding.incarnation:
+        return {}
+    connected = {rewrite.service for rewrite in (await read_prepared(deployment)).rewrites}
+    return dict.fromkeys(connected, holding.incarnation)
 
 
 async def _image(deployment: Deployment, service: Service) -> Image:

@@ -1,12 +1,15 @@
 """Bring one preview to what its pull request asks for now. Called by the arq job; arq itself is not known here."""
 
 import contextlib
+from typing import Any
 
 import structlog
+from sqlalchemy import Row
 
 from orchestrator.errors import (
     AuthorError,
     LeaseLost,
+    NoConnectionsLeft,
     OperatorError,
     PreviewdError,
     Superseded,
@@ -16,14 +19,17 @@ from orchestrator.errors import (
 from orchestrator.policy import Pull, Remove, Run, Wait
 from orchestrator.preview import STATE_DURING, PreviewId, State, Step
 from orchestrator.store import Lease
+from orchestrator.together import alongside
+from worker import line, template
 from worker.containers import discard_unserving
 from worker.context import Hands
+from worker.databases import discard_snapshot, withdraw
 from worker.deployment import Deployment
 from worker.gate import Gate, keep, look
 from worker.housekeeping import discard_images
 from worker.journal import Journal
+from worker.migrations import explain
 from worker.steps import build, database, environment, launch, probe, source, teardown
-from worker.together import alongside
 
 STEPS = (
     (Step.SOURCE, source.run),
@@ -33,6 +39,9 @@ STEPS = (
     (Step.LAUNCH, launch.run),
     (Step.PROBE, probe.run),
 )
+
+TEMPLATE_STEPS = (*STEPS[:-1], (Step.PROBE, template.finish))
+"""Of a base branch, which serves nobody."""
 
 MAX_ATTEMPTS = 4
 """After so many tries a fault of the machine is the operator's to look at."""
@@ -70,6 +79,11 @@ async def _settle(hands: Hands, lease: Lease) -> None:
         await hands.store.close_deployment(lease, "superseded", superseded)
     except AuthorError as error:
         await _fail(hands, lease, generation, error)
+    except NoConnectionsLeft as error:
+        if lease.preview.is_template:
+            await _try_again(hands, lease, generation, Unavailable(error.message, line.LOOK_SECONDS))
+        else:
+            await line.join(hands, lease, error)
     except (TemporaryError, OperatorError) as error:
         await _try_again(hands, lease, generation, error)
     except Exception as error:  # noqa: BLE001 - the edge of the job: whatever it is must end in a recorded state
@@ -97,15 +111,35 @@ async def _answer(hands: Hands, lease: Lease, generation: int) -> None:
 
 async def _deploy(hands: Hands, lease: Lease, gate: Gate, pull: Pull) -> None:
     row = await hands.store.own(lease)
-    if row.commit == pull.head_commit and row.state in (State.READY, State.FAILED) and row.forced <= row.settled:
+    if await _is_answered(hands, lease, row, pull):
         await hands.store.close_deployment(lease, "ready")  # a worker killed right after the promotion left it open
         await _discard(hands, lease)
         await hands.store.settle(lease, gate.generation)
         return
     await hands.store.advance(lease, State.QUEUED, f"commit {pull.head_commit[:12]} is to run", commit=pull.head_commit)
+    if lease.preview.is_template:
+        await _make_template(hands, lease, gate, pull, row.host)
+        return
     async with hands.slots:
         await gate.permit()
         await _run(await _open(hands, lease, gate, pull, row.host))
+
+
+async def _is_answered(hands: Hands, lease: Lease, row: Row[Any], pull: Pull) -> bool:
+    """Whether this commit came up already, or failed; of a branch, whether there is a template of it by now."""
+    if row.commit != pull.head_commit or row.state not in (State.READY, State.FAILED) or row.forced > row.settled:
+        return False
+    return not lease.preview.is_template or row.state is State.FAILED or await template.is_whole(hands, lease, pull)
+
+
+async def _make_template(hands: Hands, lease: Lease, gate: Gate, pull: Pull, host: str) -> None:
+    """Have the template of a base branch, when no pull request has to wait for that."""
+    if await template.is_whole(hands, lease, pull):
+        await hands.store.advance(lease, State.READY, f"{pull.base_branch} is a template")
+        await hands.store.settle(lease, gate.generation)
+        return
+    await template.require_quiet(hands)
+    await _run(await _open(hands, lease, gate, pull, host))
 
 
 async def _open(hands: Hands, lease: Lease, gate: Gate, pull: Pull, host: str) -> Deployment:
@@ -117,17 +151,19 @@ async def _open(hands: Hands, lease: Lease, gate: Gate, pull: Pull, host: str) -
 async def _run(deployment: Deployment) -> None:
     store, lease = deployment.hands.store, deployment.lease
     try:
-        for step, run in STEPS:
+        for step, run in TEMPLATE_STEPS if lease.preview.is_template else STEPS:
             await deployment.enter(step, STATE_DURING[step])
             await run(deployment)
             await deployment.leave()
     except PreviewdError as error:
+        await explain(deployment, error)
         deployment.journal.conceal_in(error)
         raise
     finally:
         await deployment.journal.close()
     await store.close_deployment(lease, "ready")
     await _discard(deployment.hands, lease, replaced=True)
+    await template.want(deployment)
     await store.settle(lease, deployment.gate.generation)
 
 
@@ -137,6 +173,12 @@ async def _fail(hands: Hands, lease: Lease, generation: int, error: AuthorError)
     await _withdraw(hands, lease)
     await hands.store.advance(lease, State.FAILED, error.message)
     await hands.store.settle(lease, generation)
+
+
+async def _withdraw(hands: Hands, lease: Lease) -> None:
+    """Take back whatever was on its way up, and the images that were needed for it alone."""
+    await (template.clean_up(hands, lease) if lease.preview.is_template else withdraw(hands, lease))
+    await discard_images(hands, lease.preview.repository)
 
 
 async def _wait(hands: Hands, lease: Lease, generation: int, wait: Wait) -> None:
@@ -150,15 +192,13 @@ async def _wait(hands: Hands, lease: Lease, generation: int, wait: Wait) -> None
     await hands.store.settle(lease, generation)
 
 
-async def _withdraw(hands: Hands, lease: Lease) -> None:
-    """Take back whatever was on its way up: nobody reaches it any more, and it no longer runs."""
-    await hands.store.clear_candidate(lease)
-    await _discard(hands, lease)
-
-
 async def _discard(hands: Hands, lease: Lease, *, replaced: bool = False) -> None:
-    """Remove what does not serve: containers, and then the images that were needed for them alone."""
-    await discard_unserving(hands, lease, replaced=replaced)
+    """Remove what the commit that serves by now no longer needs; nothing of a base branch does."""
+    if lease.preview.is_template:
+        await template.clean_up(hands, lease)
+    else:
+        await discard_unserving(hands, lease, replaced=replaced)
+        await discard_snapshot(hands, lease)
     await discard_images(hands, lease.preview.repository)
 
 
@@ -179,7 +219,9 @@ async def _remove(hands: Hands, lease: Lease, generation: int, reason: str) -> N
 
 async def _tear_down(hands: Hands, lease: Lease, reason: str) -> None:
     await teardown.run(hands, lease)
-    await hands.store.advance(lease, State.REMOVED, reason, commit=None, secrets=None)
+    if lease.preview.is_template:
+        await template.drop_all(hands, lease.preview.repository)
+    await hands.store.advance(lease, State.REMOVED, reason, commit=None, secrets=None, database=None)
 
 
 async def _try_again(hands: Hands, lease: Lease, generation: int, error: TemporaryError | OperatorError) -> None:

@@ -8,20 +8,19 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.compose.model import Stack
-from orchestrator.compose.route import Route
-from orchestrator.names import Names
+from orchestrator.compose.prepare import Prepared
+from orchestrator.names import Names, template
 from orchestrator.policy import Pull
 from orchestrator.ports import DatabaseAccess
 from orchestrator.preview import State, Step
 from orchestrator.store import Lease
+from orchestrator.vault import DATABASE_PASSWORD
 from worker.context import Hands
 from worker.gate import Gate
 from worker.images import Recipe
 from worker.journal import Journal
 
 JWT_SECRET = "JWT_SECRET"  # noqa: S105 - a variable's name
-DATABASE_PASSWORD = "database password"  # noqa: S105 - a key in the vault; the space keeps it apart from variables
 
 _SECRET_BYTES = 32
 
@@ -39,10 +38,12 @@ class Deployment:
     """Its row in our database."""
     journal: Journal
     step: Step = Step.SOURCE
-    stack: tuple[Stack, Route] | None = None
+    prepared: Prepared | None = None
     """What was read of the commit's Compose file: kept, because reading it again gives the same."""
     recipes: dict[str, Recipe] = field(default_factory=dict, repr=False)
     """How the images of this commit are made, by the builds that ask for them: derived once, likewise."""
+    notes: list[str] = field(default_factory=list)
+    """What the database step has to say to the author."""
     _secrets: dict[str, str] = field(default_factory=dict, repr=False)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
@@ -53,6 +54,13 @@ class Deployment:
     @property
     def names(self) -> Names:
         return Names(instance=self.hands.settings.instance, preview=self.lease.preview)
+
+    @property
+    def database_name(self) -> str:
+        """The preview's own, or that of the template which this commit of a base branch is to fill."""
+        if not self.lease.preview.is_template:
+            return self.names.database
+        return template(self.names.instance, self.pull.repository, f"{self.pull.base_branch}\0{self.commit}")
 
     async def permit(self) -> None:
         """Ask the gate. To be called right before each side effect."""
@@ -81,7 +89,7 @@ class Deployment:
 
     async def database(self) -> DatabaseAccess:
         """How the containers reach this preview's database."""
-        return self.hands.databases.access(self.names.database, await self.secret(DATABASE_PASSWORD))
+        return self.hands.databases.access(self.database_name, await self.secret(DATABASE_PASSWORD))
 
     async def _kept(self, names: list[str]) -> dict[str, str]:
         row = await self.hands.store.own(self.lease)

@@ -28,11 +28,39 @@ class Look:
 
 async def look(hands: Hands, preview: PreviewId) -> Look:
     """Ask the forge, and decide. Raises ForgeUnavailable."""
+    if preview.is_template:
+        return await _look_at_branch(hands, preview)
     pull = await hands.forge.pull(preview.repository, preview.number)
     if pull is None:
         return Look(None, Remove("the pull request, or our access to its repository, is gone"))
     permission = await hands.forge.permission(preview.repository, pull.author) if pull.open else "none"
     return Look(pull, policy.may_run(pull, permission))
+
+
+async def _look_at_branch(hands: Hands, preview: PreviewId) -> Look:
+    """Whoever may push to a branch of the repository may run code here: its base branches need no further leave."""
+    if not await hands.store.templates.has_pulls(preview.repository):
+        return Look(None, Remove("no pull request of its repository has a preview any more"))
+    template = await hands.views.template(preview)
+    branch = await hands.forge.branch(preview.repository, template.branch) if template else None
+    if branch is None:
+        return Look(None, Remove("the branch, or our access to its repository, is gone"))
+    pull = Pull(
+        repository=preview.repository,
+        repository_name=branch.repository_name,
+        clone_url=branch.clone_url,
+        number=preview.number,
+        open=True,
+        draft=False,
+        title="",
+        author="",
+        author_is_bot=False,
+        head_commit=branch.commit,
+        head_branch=branch.name,
+        head_repository=preview.repository,
+        base_branch=branch.name,
+    )
+    return Look(pull, Run(branch.commit))
 
 
 class Gate:
@@ -68,6 +96,8 @@ class Gate:
         verdict = (await look(self._hands, self._lease.preview)).verdict
         if verdict != Run(self._commit):
             raise Superseded(_why(verdict))
+        if (await self._hands.store.own(self._lease)).reset_requested > self.generation:
+            raise Superseded("a new database was asked for")
         self.generation = newest
         self._looked_at = looked_at
 

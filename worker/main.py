@@ -16,6 +16,7 @@ from orchestrator.adapters.github import AppKey, Credentials, GitHub
 from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.adapters.registry_auth import RegistryAuth
 from orchestrator.cli.connection import load_settings
+from orchestrator.databases import Limits
 from orchestrator.errors import PreviewdError
 from orchestrator.queue import (
     CONVERGE,
@@ -33,10 +34,12 @@ from orchestrator.store import Store, connect
 from orchestrator.vault import Vault
 from orchestrator.views import Views
 from worker import jobs
+from worker.backups import back_up_regularly
 from worker.context import Hands
 from worker.housekeeping import keep_house_regularly
 from worker.sweep import sweep_regularly
 from worker.turns import Turns
+from worker.watchdog import watch_regularly
 
 CONVERGE_SECONDS = 3600
 """Upper bound of one job. Steps have limits of their own and say which was reached; arq would only cut them off."""
@@ -100,7 +103,7 @@ async def open_hands(settings: Settings) -> Any:
                 settings.previews_database_url.get_secret_value(),
                 settings.previews_database_host or await engine.gateway(),
                 settings.instance,
-                settings.connections_per_preview,
+                Limits(connections=settings.connections_per_preview),
             ),
             forge=GitHub(forge_client, _credentials(settings, forge_client)),
             sources=GitSources(settings.data_dir.resolve() / "repositories"),
@@ -132,7 +135,8 @@ def _start(settings: Settings) -> Any:
         stack = contextlib.AsyncExitStack()
         context["stack"] = stack
         context[jobs.HANDS] = hands = await stack.enter_async_context(open_hands(settings))
-        context["regularly"] = [asyncio.create_task(task(hands)) for task in (sweep_regularly, keep_house_regularly)]
+        works = (sweep_regularly, keep_house_regularly, watch_regularly, back_up_regularly)
+        context["regularly"] = [asyncio.create_task(work(hands)) for work in works]
 
     return start
 

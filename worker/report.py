@@ -39,6 +39,7 @@ async def _render(hands: Hands, preview: Preview) -> Feedback:
         settings.preview_url(preview.host),
         settings.public_url.rstrip("/"),
         settings.secret_key[0].get_secret_value(),
+        await hands.store.gauges.of(preview.id),
     )
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
+from orchestrator.code.files import code_files
 from orchestrator.compose.named import named_files
 from orchestrator.errors import AuthorError
 from orchestrator.ports import Sources
@@ -13,6 +15,11 @@ MAX_SECONDS = 10.0
 
 MAX_ROUNDS = 40
 """Readings until every file is there: as many as files may name each other in a row, and a few more."""
+
+MAX_CODE_BYTES = 32 * 1024 * 1024
+"""Of a repository's code that is read. What is beyond it is as if it were not there."""
+
+_BATCH = 32
 
 _Answer = TypeVar("_Answer")
 
@@ -34,6 +41,7 @@ class RepositoryFiles(Mapping[str, bytes]):
         self._commit = commit
         self._paths = dict.fromkeys(paths)
         self._contents: dict[str, bytes] = {}
+        self._room = MAX_CODE_BYTES
 
     @classmethod
     async def of(cls, sources: Sources, repository: int, commit: str) -> "RepositoryFiles":
@@ -51,7 +59,7 @@ class RepositoryFiles(Mapping[str, bytes]):
                 return await _in_thread(question)
             except NotRead as missing:
                 asked = missing.path
-            await self._fetch({asked, *await _in_thread(lambda: named_files(self, self._contents))})
+            await self._fetch_with(asked)
         raise AuthorError(
             f"the files that the Compose file needs name one another in more than {MAX_ROUNDS} steps",
             "name them in the Compose file itself, without variables in their names",
@@ -63,9 +71,30 @@ class RepositoryFiles(Mapping[str, bytes]):
             contents = await self._sources.read(self._repository, self._commit, paths)
             self._contents.update({path: contents.get(path, b"") for path in paths})
 
-    async def _fetch(self, paths: Collection[str]) -> None:
-        """A path that turns out to be no regular file is from now on as if it were not there."""
+    async def _fetch_with(self, asked: str) -> None:
+        """Fetch a file, and in batches what will be asked for next: of the code all, of other files what they name."""
+        code = self._code_with(asked)
+        if not code:
+            await self._fetch({asked, *await _in_thread(lambda: named_files(self, self._contents))})
+        for start in range(0, len(code), _BATCH):
+            batch = frozenset(code[start : start + _BATCH])
+            await self._fetch(batch, room=self._room)
+            self._room -= sum(len(self._contents.get(path, b"")) for path in batch)
+
+    def _code_with(self, path: str) -> list[str]:
+        """The files that are read together with this one of the code; none with another file."""
+        together = code_files(self._paths)
+        if path not in together:
+            folder, _, name = path.rpartition("/")
+            beside = (each for each in self._paths if each.endswith(".py") and each.rpartition("/")[0] == folder)
+            together = frozenset(beside if name.endswith(".py") else ())
+        return sorted(together - self._contents.keys())
+
+    async def _fetch(self, paths: AbstractSet[str], room: int | None = None) -> None:
+        """A path that turns out to be no regular file, or without `room`, is from now on as if it were not there."""
         contents = await self._sources.read(self._repository, self._commit, paths)
+        if room is not None and sum(map(len, contents.values())) > room:
+            contents = {}
         self._contents.update(contents)
         for path in paths - contents.keys():
             del self._paths[path]

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from orchestrator.compose.database import DatabaseUrls
+from orchestrator.alembic_tree import MigrationTree, read_tree
+from orchestrator.compose.database import DatabaseUrls, ServerFacts
 from orchestrator.compose.inject import Facts
 from orchestrator.compose.model import Stack
-from orchestrator.compose.prepare import prepare
+from orchestrator.compose.prepare import Prepared, prepare
 from orchestrator.compose.preview import declared_secrets
 from orchestrator.compose.read import find
 from orchestrator.compose.route import Route
+from orchestrator.ports import Sources
 from orchestrator.recognise.files import Overlay, wanted
 from orchestrator.recognise.missing import Generated, lacking_folders, missing_compose_file, missing_dockerfiles
 from worker.deployment import JWT_SECRET, Deployment
@@ -21,21 +23,35 @@ async def read_stack(deployment: Deployment) -> tuple[Stack, Route]:
 
     Raises ComposeError, and AuthorError where nothing is recognised that a Compose file could be generated from.
     """
-    if deployment.stack is None:
-        deployment.stack = await _read(deployment)
-    return deployment.stack
+    prepared = await read_prepared(deployment)
+    return prepared.stack, prepared.route
 
 
-async def _read(deployment: Deployment) -> tuple[Stack, Route]:
+async def read_prepared(deployment: Deployment) -> Prepared:
+    """The same, and how the stack came to its database."""
+    if deployment.prepared is None:
+        deployment.prepared = await _read(deployment)
+    return deployment.prepared
+
+
+async def read_migrations(sources: Sources, repository: int, commit: str, override: str | None) -> MigrationTree | None:
+    """The Alembic revisions of a commit; None where it has none. `override` is `x-preview.database.migrations`."""
+    files = await RepositoryFiles.of(sources, repository, commit)
+    return await files.answer(lambda: read_tree(files, override))
+
+
+async def _read(deployment: Deployment) -> Prepared:
     sources, repository = deployment.hands.sources, deployment.pull.repository
     present = await RepositoryFiles.of(sources, repository, deployment.commit)
     files, path, generated = await _compose_file(present)
     facts = await _facts(deployment, await present.answer(lambda: declared_secrets(files, path)))
-    stack, route = await present.answer(lambda: prepare(files, path, facts))
-    await present.fetch_all([each for folder in lacking_folders(present, stack) for each in wanted(present, folder)])
-    stack, dockerfiles = await present.answer(lambda: missing_dockerfiles(present, stack))
+    prepared = await present.answer(lambda: prepare(files, path, facts))
+    if prepared.database.replaces is not None:  # who has no use for the server must not wait for it
+        known = replace(facts, server=await _server(deployment))
+        prepared = await present.answer(lambda: prepare(files, path, known))
+    stack, dockerfiles = await _with_dockerfiles(present, prepared.stack)
     notes = [line for each in (*generated, *dockerfiles) for line in await _told(deployment, each)]
-    return replace(stack, notes=(*notes, *stack.notes)), route
+    return replace(prepared, stack=replace(stack, notes=(*notes, *stack.notes)))
 
 
 async def _compose_file(present: RepositoryFiles) -> tuple[Mapping[str, bytes], str, tuple[Generated, ...]]:
@@ -46,6 +62,12 @@ async def _compose_file(present: RepositoryFiles) -> tuple[Mapping[str, bytes], 
     await present.fetch_all(wanted(present, "."))
     made = await present.answer(lambda: missing_compose_file(present))
     return Overlay(present, made.path, made.text.encode()), made.path, (made,)
+
+
+async def _with_dockerfiles(present: RepositoryFiles, stack: Stack) -> tuple[Stack, tuple[Generated, ...]]:
+    """The stack with a Dockerfile for each build that has none, and those that were generated for it."""
+    await present.fetch_all([each for folder in lacking_folders(present, stack) for each in wanted(present, folder)])
+    return await present.answer(lambda: missing_dockerfiles(present, stack))
 
 
 async def _told(deployment: Deployment, generated: Generated) -> tuple[str, ...]:
@@ -69,3 +91,7 @@ async def _facts(deployment: Deployment, declared: tuple[str, ...]) -> Facts:
             host=access.host, port=access.port, user=access.role, password=access.password, database=access.database
         ),
     )
+
+
+async def _server(deployment: Deployment) -> ServerFacts:
+    return await deployment.hands.databases.facts()

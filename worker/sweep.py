@@ -5,6 +5,7 @@ import time
 
 import structlog
 
+from worker import line
 from worker.context import Hands
 
 SWEEP_SECONDS = 1.0
@@ -31,3 +32,4 @@ async def sweep(hands: Hands) -> None:
         await hands.queue.wake_again(preview, generation, attempt)
     for preview in await hands.store.unreported():
         await hands.queue.report(preview)
+    await line.move_up(hands)

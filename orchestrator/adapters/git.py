@@ -118,7 +118,7 @@ class GitSources:
             await asyncio.to_thread(lock.unlink, missing_ok=True)
 
     async def _fetch(self, repository: Repository, pull: Pull, token: str) -> None:
-        refspec = f"+refs/pull/{pull.number}/head:{_incoming(pull.number)}"
+        refspec = f"+{_wanted(pull)}:{_incoming(pull.number)}"
         try:
             async with asyncio.timeout(self._limits.seconds):
                 await repository.fetch(pull.clone_url, refspec, _authorization(token), self._limits.octets)
@@ -166,6 +166,11 @@ class GitSources:
                 yield path
             finally:
                 os.close(descriptor)
+
+
+def _wanted(pull: Pull) -> str:
+    """The ref that follows the head: a pull request's, or for number 0 the base branch's own."""
+    return f"refs/pull/{pull.number}/head" if pull.number else f"refs/heads/{pull.base_branch}"
 
 
 def _kept(number: int) -> str:

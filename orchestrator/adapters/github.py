@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import jwt
 
 from orchestrator.errors import ConfigurationError, ForgeUnavailable, OperatorError
 from orchestrator.policy import Pull
+from orchestrator.ports import Branch
 
 COMMENT_LENGTH = 65_536
 """Characters of a comment's body: GitHub refuses longer ones."""
@@ -103,6 +105,24 @@ class GitHub:
             return "none"
         # Not `role_name`: a custom role's name says nothing, while this field names the permission that it includes.
         return str(_checked(answer)["permission"])
+
+    async def branch(self, repository: int, name: str) -> Branch | None:
+        answer = await self._ask("GET", repository, f"/branches/{quote(name, safe='')}")
+        about = await self._ask("GET", repository, "")
+        if answer.status_code in _GONE or about.status_code in _GONE:
+            return None
+        found = _checked(about)
+        return Branch(
+            repository_name=found["full_name"],
+            clone_url=found["clone_url"],
+            name=name,
+            commit=_checked(answer)["commit"]["sha"],
+        )
+
+    async def is_ancestor(self, repository: int, older: str, newer: str) -> bool:
+        # One commit a page: the answer lists the commits between the two, and only its head is of interest.
+        answer = await self._ask("GET", repository, f"/compare/{older}...{newer}?per_page=1")
+        return answer.status_code not in _GONE and _checked(answer)["status"] in {"ahead", "identical"}
 
     async def open_pulls(self, repository: int) -> list[Pull]:
         answers = await self._pages(repository, "/pulls?state=open")

@@ -11,6 +11,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from orchestrator.cli import db
+from orchestrator.cli.arguments import Json, Which
 from orchestrator.cli.outcome import DONE, INTERRUPTED, NOT_WELL, WRONG_USAGE, UnclearId
 from orchestrator.errors import ConfigurationError, PreviewdError
 
@@ -37,8 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Which = Annotated[str, typer.Argument(metavar="ID", help="812345-7, owner/name#7, 7, or the preview's host.")]
+app.add_typer(db.app)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -85,7 +86,7 @@ def up() -> int:
 
 @app.command()
 def demo() -> int:
-    """Show it from nothing: a pull request becomes a preview, follows a push, and vanishes."""
+    """Show it all from nothing. A pull request becomes a preview, follows a push, and vanishes."""
     if find_spec("tests") is None or find_spec("tests.demo") is None:
         raise ConfigurationError("the demo is not installed", "clone the repository and run `make demo` in it")
     _become("tests.demo")
@@ -122,7 +123,7 @@ def list_previews(
 
 @app.command()
 def show(which: Which, as_json: Json = False) -> int:
-    """Show one preview: its state, its steps, what happened, what is wrong."""
+    """Show one preview. Its state, its steps, what happened, what is wrong."""
     return _do("show", which, as_json=as_json)
 
 

@@ -22,6 +22,7 @@ from orchestrator.check import Container, Database, Finding, Report, check, with
 from orchestrator.cli.checkout import Checkout
 from orchestrator.cli.ignored import ignored
 from orchestrator.cli.outcome import DONE, NOT_WELL
+from orchestrator.code.drivers import Form
 from orchestrator.compose.canonical import canonical
 from orchestrator.compose.database import DatabaseUrls
 from orchestrator.compose.inject import Facts
@@ -288,13 +289,23 @@ def _database(database: Database) -> RenderableType:
     if database.mode is not DatabaseMode.MANAGED:
         return Text(f"as the file has it: x-preview says `mode: {database.mode.value}`")
     instead = f", in place of `{_plain(database.replaces)}`" if database.replaces else ""
-    parts: list[RenderableType] = [Text(f"a Postgres database of the preview's own{instead}")]
+    needed = f", if the server has {_plain(' and '.join(database.conditions))}" if database.conditions else ""
+    parts: list[RenderableType] = [Text(f"a Postgres database of the preview's own{instead}{needed}")]
     for rewrite in database.rewrites:
         parts.append(Text.assemble((f"{_plain(rewrite.service)}  ", "dim"), _plain(rewrite.variable)))
         if rewrite.before is not None and rewrite.before != rewrite.after:
             parts.append(_row(Text("  "), Text(_plain(rewrite.before), "red")))
         parts.append(_row(Text(" →"), Text(_plain(rewrite.after), "green")))
+    if database.forms is not None:
+        parts.append(_form("DATABASE_URL", database.forms.application))
+        parts.append(_form("ALEMBIC_DATABASE_URL", database.forms.alembic))
     return Group(*parts)
+
+
+def _form(variable: str, form: Form) -> Text:
+    """The form of a variable, and what told it."""
+    where = "" if form.where is None else f" ({_short(form.where)})"
+    return Text(_plain(f"{variable} as {form.scheme}:// because {form.why}{where}"), "dim")
 
 
 def _grouped(findings: Iterable[Finding]) -> Group:

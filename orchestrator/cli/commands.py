@@ -27,6 +27,7 @@ from orchestrator.queue import open_queue
 from orchestrator.records import Deployment, Preview, Transition
 from orchestrator.settings import Settings, asyncpg_url
 from orchestrator.store import Store, connect
+from orchestrator.usage import DatabaseUse
 from orchestrator.views import Views
 
 POLL_SECONDS = 0.5
@@ -46,7 +47,7 @@ class Running:
 
 async def migrate() -> int:
     """Bring the database up to the newest revision."""
-    async with _running() as running:
+    async with open_running() as running:
         await schema.migrate(running.engine)
     print("previewd's database is up to date")
     return DONE
@@ -54,12 +55,12 @@ async def migrate() -> int:
 
 async def list_previews(*, every: bool, as_json: bool) -> int:
     """One line for each preview."""
-    async with _running() as running:
+    async with open_running() as running:
         previews = await (running.views.all() if every else running.views.live())
     if as_json:
-        _print_json([_preview_json(preview, running.settings) for preview in previews])
+        print_json([_preview_json(preview, running.settings) for preview in previews])
     elif previews:
-        _print_columns(Console(), _rows(previews, running.settings))
+        print_columns(Console(), _rows(previews, running.settings))
     else:
         print("no preview: open a pull request in a repository whose webhook leads here")
     return DONE
@@ -67,22 +68,25 @@ async def list_previews(*, every: bool, as_json: bool) -> int:
 
 async def show(which: str, *, as_json: bool) -> int:
     """Everything about one preview."""
-    async with _running() as running:
-        preview = await _the_one(running.views, which)
+    async with open_running() as running:
+        preview = await the_one(running.views, which)
         deployments = await running.views.deployments(preview.id)
         transitions = await running.views.transitions(preview.id)
+        use = await running.store.gauges.of(preview.id)
     if as_json:
         values = _preview_json(preview, running.settings)
-        _print_json(values | {"deployments": _plain(deployments), "transitions": _plain(transitions)})
+        print_json(
+            values | {"deployments": _plain(deployments), "transitions": _plain(transitions), "database": _plain(use)}
+        )
     else:
-        _print_preview(Console(), preview, deployments, transitions, running.settings)
+        _print_preview(Console(), preview, deployments, transitions, running.settings, use)
     return DONE
 
 
 async def logs(which: str, *, follow: bool, deployment: int | None) -> int:
     """The lines of one deployment; with `follow` until it has ended. Which one it is goes to standard error."""
-    async with _running() as running:
-        preview = await _the_one(running.views, which)
+    async with open_running() as running:
+        preview = await the_one(running.views, which)
         chosen = _chosen(await running.views.deployments(preview.id, limit=1000), preview, deployment)
         if chosen is None:
             print("nothing was deployed yet")
@@ -95,22 +99,21 @@ async def logs(which: str, *, follow: bool, deployment: int | None) -> int:
 
 async def deploy(which: str) -> int:
     """Ask for a deployment, and wake a worker if Redis is there."""
-    async with _running() as running:
-        preview = await _the_one(running.views, which)
+    async with open_running() as running:
+        preview = await the_one(running.views, which)
         generation = await running.store.force(preview.id)
-        url = running.settings.redis_url.get_secret_value()
-        awake = bool(url) and generation is not None and await _wake(url, preview, generation)
-    print(f"{preview.id} will be deployed again" + ("" if awake else ", as soon as a worker looks: none was woken"))
+        when = await wake(running.settings, preview, generation)
+    print(f"{preview.id} will be deployed again{when}")
     return DONE
 
 
 async def leaks(*, as_json: bool) -> int:
     """Everything that carries our mark and belongs to no live preview."""
-    async with _running() as running:
+    async with open_running() as running:
         reach = importlib.import_module("orchestrator.cli.reach")  # loads the Docker SDK, which no other command needs
         found: list[Leak] = await reach.leaks(running.settings, running.views)
     if as_json:
-        _print_json(_plain(found))
+        print_json(_plain(found))
     else:
         for leak in found:
             print(f"{leak.kind:<10} {leak.name}: {leak.reason}")
@@ -119,7 +122,7 @@ async def leaks(*, as_json: bool) -> int:
 
 
 @asynccontextmanager
-async def _running() -> AsyncIterator[Running]:
+async def open_running() -> AsyncIterator[Running]:
     """Open the database of the previewd that runs. OperatorError when it does not answer."""
     settings = load_settings()
     engine = connect(asyncpg_url(settings.database_url), pool_size=1)
@@ -137,7 +140,7 @@ async def _running() -> AsyncIterator[Running]:
         await engine.dispose()
 
 
-async def _the_one(views: Views, which: str) -> Preview:
+async def the_one(views: Views, which: str) -> Preview:
     """The preview that is meant. UnclearId lists the candidates when several are."""
     found = await views.find(which)
     if len(found) == 1:
@@ -177,10 +180,15 @@ async def _ended(views: Views, preview: Preview, deployment: int) -> bool:
     return newest[0].id != deployment or newest[0].outcome is not None
 
 
-async def _wake(url: str, preview: Preview, generation: int) -> bool:
+async def wake(settings: Settings, preview: Preview, generation: int | None) -> str:
+    """Wake a worker if Redis is there; what is to be said about it, at the end of a sentence."""
+    asleep = ", as soon as a worker looks: none was woken"
+    url = settings.redis_url.get_secret_value()
+    if not url or generation is None:
+        return asleep
     queue = open_queue(url)
     try:
-        return await queue.wake(preview.id, generation)
+        return "" if await queue.wake(preview.id, generation) else asleep
     finally:
         await queue.close()
 
@@ -201,7 +209,7 @@ def _rows(previews: Iterable[Preview], settings: Settings) -> list[tuple[Text, .
     ]
 
 
-def _print_columns(console: Console, rows: list[tuple[Text, ...]]) -> None:
+def print_columns(console: Console, rows: list[tuple[Text, ...]]) -> None:
     """As wide as need be: a table that is cut at the terminal's edge cannot be piped into anything."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -225,6 +233,7 @@ def _print_preview(
     deployments: list[Deployment],
     transitions: list[Transition],
     settings: Settings,
+    use: DatabaseUse | None,
 ) -> None:
     console.print(Text(str(preview.id), "bold"))
     for name, value in (
@@ -234,6 +243,7 @@ def _print_preview(
         ("address", Text(settings.preview_url(preview.host))),
         ("commit", Text(preview.commit or "–")),
         ("serving", Text(preview.serving_commit or "nothing")),
+        ("database", Text(use.told if use else "–")),
     ):
         console.print(Text(f"{name:<14}", "dim").append_text(value), soft_wrap=True)
     if deployments:
@@ -274,7 +284,7 @@ def _plain(value: Any) -> Any:
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, default=_text, ensure_ascii=False))
 
 

@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from orchestrator.compose.database import URL_VARIABLES, DatabaseUrls
-from orchestrator.compose.model import DatabaseMode, Driver, Encoding, Service, Stack
+from orchestrator.compose.database import URL_VARIABLES, DatabaseUrls, ServerFacts
+from orchestrator.compose.model import DatabaseMode, Encoding, Service, Stack
 
 _THE_FILE_KNOWS = URL_VARIABLES | {"PORT"}
 """Names whose literal value in the file stands: `rewrite` sees to URLs, and the file's own port is the right one."""
@@ -29,7 +29,12 @@ class Facts:
     secrets: Mapping[str, str] = field(default_factory=dict)
     """Generated once per preview: JWT_SECRET, and those that `x-preview.secrets` names."""
     database: DatabaseUrls | None = None
-    driver: Driver = Driver.ASYNCPG
+    server: ServerFacts | None = None
+    """Of the previews' Postgres. None takes it to have whatever a stack needs."""
+    scheme: str = "postgresql+asyncpg"
+    """Of DATABASE_URL."""
+    alembic_scheme: str = "postgresql"
+    """Of ALEMBIC_DATABASE_URL."""
     port: int | None = None
     """The port that the routed service listens on, once it is known."""
 
@@ -49,8 +54,8 @@ def injected(facts: Facts) -> Mapping[str, str]:
         **facts.secrets,
     }
     if facts.database is not None:
-        found["DATABASE_URL"] = facts.database.url(facts.driver)
-        found["ALEMBIC_DATABASE_URL"] = facts.database.url(Driver.PLAIN)
+        found["DATABASE_URL"] = facts.database.with_scheme(facts.scheme)
+        found["ALEMBIC_DATABASE_URL"] = facts.database.with_scheme(facts.alembic_scheme)
     if facts.port is not None:
         found["PORT"] = str(facts.port)
     return found

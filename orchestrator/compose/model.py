@@ -293,6 +293,8 @@ class DatabaseBlock:
     template: Template | None = None
     reset: Reset | None = None
     migrations: str | None = None
+    scrub: str | None = None
+    """A file of SQL that the base branch's template is run through before it is copied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

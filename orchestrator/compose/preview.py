@@ -81,6 +81,7 @@ _DATABASE: Mapping[str, Callable[[Node], object]] = {
     "template": lambda node: choice(node, Template),
     "reset": lambda node: choice(node, Reset),
     "migrations": lambda node: inside(node, text(node), ""),
+    "scrub": lambda node: inside(node, text(node), ""),
 }
 _PREVIEW: Mapping[str, Callable[[Node], object]] = {
     "service": text,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import assert_never
 from urllib.parse import urlsplit
 
+from orchestrator.databases import NEAR
 from orchestrator.preview import State, Step
 from orchestrator.records import Deployment, LogLine, StepTimes
 
@@ -37,6 +38,20 @@ class Bar:
     seconds: str
     running: bool
     failed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A part of a limit, as a bar."""
+
+    percent: float
+    tone: str
+
+
+def share(part: float, limit: float) -> Share:
+    """How much of a limit is used; never wider than the bar."""
+    used = part / limit if limit else 0.0
+    return Share(percent=round(min(max(used * 100, SMALLEST_BAR), 100), 1), tone="bad" if used >= NEAR else "good")
 
 
 def tone(state: State) -> str:

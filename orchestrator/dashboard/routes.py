@@ -20,6 +20,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.background import BackgroundTask
 
+from orchestrator.backups import Backup
 from orchestrator.changes import ALL, Changes
 from orchestrator.dashboard import present, session
 from orchestrator.preview import PreviewId, State
@@ -27,6 +28,7 @@ from orchestrator.queue import Queue
 from orchestrator.records import Deployment, LogLine, Preview
 from orchestrator.settings import Settings
 from orchestrator.store import Store
+from orchestrator.usage import DatabaseUse, connections_sentence, size_sentence, size_told
 from orchestrator.views import Views
 
 HERE = FilePath(__file__).parent
@@ -77,6 +79,10 @@ def environment() -> Environment:
         took=present.took,
         tone=present.tone,
         count=_count,
+        size=size_told,
+        share=present.share,
+        size_sentence=size_sentence,
+        connections_sentence=connections_sentence,
     )
     templates.filters["clean"] = present.clean
     return templates
@@ -90,6 +96,8 @@ class Detail:
     deployments: list[Deployment]
     transitions: list[Any]
     lines: list[LogLine]
+    use: DatabaseUse | None
+    backups: list[Backup]
 
     @property
     def newest(self) -> Deployment | None:
@@ -154,12 +162,19 @@ class Dashboard:
 
     async def index(self) -> Response:
         """Every live preview."""
-        return self._page("index.html", previews=await self.views.live())
+        return self._page("index.html", **await self._listed())
 
     async def preview(self, preview_id: Id) -> Response:
         """One preview."""
         detail = await self._detail(preview_id)
         return self._page("preview.html", detail=detail, last_line=_last(detail.lines))
+
+    async def reset_database(self, preview_id: Id) -> Response:
+        """Deploy again, with a new database."""
+        preview = await self._found(preview_id)
+        generation = await self.store.request_reset(preview.id) or 0
+        wake = BackgroundTask(self.queue.wake, preview.id, generation)
+        return RedirectResponse(f"/previews/{preview.id}", HTTPStatus.SEE_OTHER, background=wake)
 
     async def redeploy(self, preview_id: Id) -> Response:
         """Deploy again, though nothing changed."""
@@ -196,7 +211,7 @@ class Dashboard:
             while await subscription.wait(LIST_SECONDS):
                 changed = subscription.taken()
                 if not changed:
-                    yield KEEPALIVE_COMMENT
+                    yield await self._summary()  # what the databases use changes without a word
                 elif ALL in changed:
                     yield await self._whole_list()
                 else:
@@ -205,8 +220,7 @@ class Dashboard:
                     yield await self._summary()
 
     async def _whole_list(self) -> bytes:
-        previews = await self.views.live()
-        return _patch("list", self._render("parts/list.html", previews=previews))
+        return _patch("list", self._render("parts/list.html", **await self._listed()))
 
     async def _row(self, preview_id: PreviewId | None) -> bytes:
         if preview_id is None:
@@ -217,7 +231,10 @@ class Dashboard:
         return _patch(f"preview-{preview_id}", markup, into="previews")
 
     async def _summary(self) -> bytes:
-        return _patch("summary", self._render("parts/summary.html", previews=await self.views.live()))
+        return _patch("summary", self._render("parts/summary.html", **await self._listed()))
+
+    async def _listed(self) -> dict[str, Any]:
+        return {"previews": await self.views.live(), "server": await self.store.gauges.server()}
 
     async def _preview_changes(self, preview_id: PreviewId, deployment: int, line: int) -> AsyncIterator[bytes]:
         """The page's upper part whenever something changed, and log lines as they come."""
@@ -256,7 +273,12 @@ class Dashboard:
         newest = detail.newest
         lines = await self.views.log_end(newest.id, LINES_SHOWN) if newest else []
         return Detail(
-            preview=detail.preview, deployments=detail.deployments, transitions=detail.transitions, lines=lines
+            preview=detail.preview,
+            deployments=detail.deployments,
+            transitions=detail.transitions,
+            lines=lines,
+            use=detail.use,
+            backups=detail.backups,
         )
 
     async def _read(self, preview_id: PreviewId) -> Detail | None:
@@ -268,6 +290,8 @@ class Dashboard:
             deployments=await self.views.deployments(preview_id),
             transitions=await self.views.transitions(preview_id),
             lines=[],
+            use=await self.store.gauges.of(preview_id),
+            backups=await self.store.backups.of(preview_id),
         )
 
     async def _found(self, text: str) -> Preview:
@@ -300,6 +324,7 @@ def router(dashboard: Dashboard) -> APIRouter:
     inside.add_api_route("/previews/{id}", dashboard.preview, methods=["GET"])
     inside.add_api_route("/previews/{id}/events", dashboard.preview_events, methods=["GET"])
     inside.add_api_route("/previews/{id}/redeploy", dashboard.redeploy, methods=["POST"])
+    inside.add_api_route("/previews/{id}/reset-database", dashboard.reset_database, methods=["POST"])
     routes.include_router(inside)
     return routes
 

@@ -1,10 +1,10 @@
 """A repository's files as recognition reads them: one folder of them, with more laid over them, and capped."""
 
 import posixpath
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from orchestrator.code.toml import read_toml
 from orchestrator.errors import AuthorError
 
 MAX_MODULES = 2_000
@@ -88,9 +88,9 @@ def text(files: Mapping[str, bytes], path: str) -> str:
 def toml(files: Mapping[str, bytes], path: str) -> dict[str, Any]:
     """A TOML file; empty where there is none. Raises AuthorError for one that cannot be read."""
     try:
-        return tomllib.loads(text(files, path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise AuthorError(f"{path} cannot be read: {str(error) or 'it is nested too deeply'}", "correct it") from None
+        return read_toml(text(files, path))
+    except ValueError as error:
+        raise AuthorError(f"{path} cannot be read: {error}", "correct it") from None
 
 
 def table(value: Any, *keys: str) -> dict[str, Any]:

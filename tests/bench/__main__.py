@@ -9,6 +9,7 @@ from rich.console import Console
 from tests.bench import figures
 from tests.bench.acknowledge import acknowledge
 from tests.bench.builds import builds
+from tests.bench.databases import databases
 from tests.bench.figures import PAIRS, Figure
 from tests.bench.previews import previews
 from tests.bench.stacks import stacks
@@ -20,6 +21,7 @@ GROUPS: Mapping[str, tuple[str, Callable[[], Awaitable[list[Figure]]]]] = {
     "previews": (f"{PAIRS} pairs of a whole preview against Compose, warm caches, in turn", previews),
     "builds": (f"{PAIRS} pairs of pushes that build and pushes that do not", builds),
     "webhooks": ("acknowledging webhooks against a bare route", acknowledge),
+    "databases": ("databases from templates, against copied files and dumps", databases),
     "stacks": ("stacks of 1, 2, 5 and 12 services, and reading a long file", stacks),
 }
 """What is said before each, and what measures it."""

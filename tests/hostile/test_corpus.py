@@ -96,7 +96,7 @@ def _has_no_lines(case: Case) -> bool:
 
 def _bodies(files: Mapping[str, bytes]) -> dict[str, Body]:
     """The request for each service, judged once more as the launch step does."""
-    stack, _ = prepare(files, "compose.yaml", FACTS)
+    stack = prepare(files, "compose.yaml", FACTS).stack
     return {name: _body(service, stack) for name, service in stack.services.items()}
 
 

@@ -11,10 +11,11 @@ from orchestrator.policy import Pull
 from orchestrator.ports import DatabaseAccess
 from orchestrator.preview import PreviewId
 from orchestrator.settings import Settings
+from orchestrator.vault import DATABASE_PASSWORD
 from tests.hostile.cases import Case
 from tests.hostile.test_corpus import REFUSED
 from tests.support.fake_engine import FakeEngine
-from worker.deployment import DATABASE_PASSWORD, JWT_SECRET, Deployment
+from worker.deployment import JWT_SECRET, Deployment
 from worker.steps import build, database, environment, launch
 
 STEPS = (build, database, environment, launch)

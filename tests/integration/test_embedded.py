@@ -93,6 +93,7 @@ async def test_who_gets_into_the_previews_server(data_dir: Path) -> None:
         admin = await asyncpg.connect(server.url)
         await admin.execute("CREATE ROLE pv_1 LOGIN PASSWORD 'one'")
         await admin.execute("CREATE DATABASE pv_1 OWNER pv_1")
+        await admin.execute("CREATE DATABASE open_to_all OWNER pv_1")
         await admin.close()
         gateway = server.gateways[0]
         tenant = f"postgresql://pv_1:one@{gateway}:{server.port}"
@@ -103,6 +104,7 @@ async def test_who_gets_into_the_previews_server(data_dir: Path) -> None:
             server.url.replace(f":{server.password}", ""),
             f"{tenant}/postgres",
             f"{tenant}/template1",
+            f"{tenant}/open_to_all",
             tenant.replace(":one", ":two") + "/pv_1",
             f"{tenant.replace(gateway, '127.0.0.1')}/postgres",
         )

@@ -12,11 +12,15 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from orchestrator.databases import Budget
 from orchestrator.errors import LaunchError
 from orchestrator.ingress import COMMIT_HEADER, PROBE_HEADER, UPSTREAM_HEADER
 from orchestrator.preview import PreviewId, State, Step
 from orchestrator.settings import Settings, asyncpg_url
-from orchestrator.store import CHANNEL, Delivery, Hint, Lease, Store, connect
+from orchestrator.store import Delivery, Hint, Lease, Store, connect
+from orchestrator.tables import CHANNEL
+from orchestrator.usage import Measured
+from orchestrator.wiring import WiredValue, Wiring
 from tests.support.servers import Servers, WebProcess, web_process
 from tests.support.wait import eventually
 from webhooks.app import create_app
@@ -246,6 +250,7 @@ def every_route(app: FastAPI) -> list[tuple[str, str]]:
     hidden = [
         ("GET", "/"), ("GET", "/events"), ("GET", "/previews/{id}"), ("GET", "/previews/{id}/events"),
         ("POST", "/previews/{id}/redeploy"), ("POST", "/logout"), ("POST", "/webhooks/github"), ("POST", "/login"),
+        ("POST", "/previews/{id}/reset-database"),
     ]  # fmt: skip
     return found + hidden
 
@@ -308,6 +313,32 @@ async def test_the_api_tells_and_redeploys(client: httpx.AsyncClient, store: Sto
     assert rest.json()["lines"] == logs["lines"][1:]
     again = await client.post(f"/api/v1/previews/{SHOP}/redeploy", headers=BEARER)
     assert (again.status_code, again.json()) == (202, {"id": str(SHOP), "generation": 2})
+
+
+async def test_the_database_is_shown_and_reset(client: httpx.AsyncClient, store: Store) -> None:
+    lease = await open_preview(store)
+    deployment = await fail(store, lease)
+    value = WiredValue(service="app", variable="URL", place="compose.yaml:1", before="<b>old</b>", after="new")
+    lease = await store.borrow(SHOP) or lease
+    await store.keep_wiring(lease, deployment, Wiring(values=(value,)))
+    assert (await client.get(f"/api/v1/previews/{SHOP}/database", headers=BEARER)).json() is None
+    measured = Measured(bytes=1900, limit_bytes=2000, connections=18, connection_limit=20, ended="too long")
+    budget = Budget(max_connections=100, reserved=13, granted={"a": 20}, in_use={"a": 18})
+    await store.gauges.record({SHOP: measured}, budget)
+    found = (await client.get(f"/api/v1/previews/{SHOP}/database", headers=BEARER)).json()
+    assert (found["bytes"], found["fill"], found["ended"]) == (1900, "near", "too long")
+    [shown] = (await client.get(f"/api/v1/previews/{SHOP}/deployments", headers=BEARER)).json()
+    assert shown["wiring"]["values"][0]["before"] == "<b>old</b>"
+    await sign_in(client)
+    page = (await client.get(f"/previews/{SHOP}", headers=HTML)).text
+    for words in ("18 of 20", "nearly full", "(pool_size + max_overflow) × workers", "too long", "&lt;b&gt;old"):
+        assert words in page
+    assert "20 of 87 database connections promised" in (await client.get("/", headers=HTML)).text
+    again = await client.post(f"/api/v1/previews/{SHOP}/reset-database", headers=BEARER)
+    assert (again.status_code, again.json()) == (202, {"id": str(SHOP), "generation": 2})
+    assert (await store.own(lease)).reset_requested == 2
+    origin = {"Origin": "http://dashboard.test"}
+    assert (await client.post(f"/previews/{SHOP}/reset-database", headers=origin)).status_code == 303
 
 
 @pytest.mark.parametrize("wrong", ["1-1", "x", "99999999999999999999999-1", "1-99999999999", "４-２"])
@@ -380,7 +411,7 @@ async def test_another_site_cannot_act_for_a_person(
 ) -> None:
     await open_preview(store)
     await sign_in(client)
-    for path in (f"/previews/{SHOP}/redeploy", "/logout", "/login"):
+    for path in (f"/previews/{SHOP}/redeploy", f"/previews/{SHOP}/reset-database", "/logout", "/login"):
         assert (await client.post(path, headers=headers)).status_code == 403
 
 

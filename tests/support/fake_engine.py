@@ -127,6 +127,10 @@ class FakeEngine:
         found.lines += lines
         found.running, found.exit_code, found.finished_at = False, code, self._now()
 
+    def body_of(self, container: str) -> Mapping[str, Any]:
+        """The request that a container was made from."""
+        return self._existing(container).body
+
     async def gateway(self) -> str:
         await self._called("gateway")
         return "172.17.0.1"

@@ -17,7 +17,9 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.adapters.engine import DockerEngine
+from orchestrator.compose.database import Placement, forms
 from orchestrator.compose.model import Stack
+from orchestrator.compose.prepare import Prepared
 from orchestrator.compose.read import read
 from orchestrator.compose.route import Route
 from orchestrator.errors import LeaseLost
@@ -26,6 +28,7 @@ from orchestrator.policy import Pull
 from orchestrator.preview import STATE_DURING, PreviewId, State, Step
 from orchestrator.settings import Settings
 from orchestrator.store import Delivery, Hint, Lease, Store
+from orchestrator.together import alongside
 from orchestrator.vault import Vault
 from orchestrator.views import Views
 from tests.support.docker import ENGINE_URL
@@ -36,7 +39,6 @@ from worker.deployment import Deployment
 from worker.gate import Gate
 from worker.journal import Journal
 from worker.steps import environment, launch, teardown
-from worker.together import alongside
 from worker.turns import Turns
 
 PATH = "compose.yaml"
@@ -165,7 +167,8 @@ class LaunchedPreview:
         """The same, for a stack that was read before."""
         deployment = await self._deployment(commit)
         route = Route(service=next(iter(stack.services)), port=8000, health="/", health_is_given=True)
-        deployment.stack = (stack, route)
+        placed = Placement(mode=stack.preview.database.mode)
+        deployment.prepared = Prepared(stack=stack, route=route, database=placed, forms=forms(stack, {}))
         await alongside(self._run(deployment), deployment.gate.watch())
         return deployment
 

@@ -7,22 +7,31 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import httpx
+import pytest
 
 from orchestrator.adapters.embedded import postgres, programs, redis
 from orchestrator.adapters.embedded.ports import free_port
 from orchestrator.adapters.embedded.postgres import PostgresServer
 from orchestrator.adapters.embedded.redis import RedisServer
 from orchestrator.supervisor import Part, supervise
+from tests.support.debian_postgres import debian_postgres, libraries
 from tests.support.wait import eventually
 
 START_SECONDS = 60
 STOP_SECONDS = 30
+
+USUAL: Mapping[str, str] = {}
+CARELESS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+"""For tests: nobody misses their data after a power failure."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +42,55 @@ class Servers:
 
 
 @contextmanager
-def servers() -> Iterator[Servers]:
+def servers(settings: Mapping[str, str] = USUAL) -> Iterator[Servers]:
     """Both servers, in a directory of their own, until the end: also of tests that each have their own event loop."""
+    with _running(lambda home: _parts(home, settings)) as found:
+        yield found
+
+
+@contextmanager
+def older_postgres(settings: Mapping[str, str] = USUAL) -> Iterator[str]:
+    """The distribution's Postgres, by its administrator's URL, until the end."""
+    found = debian_postgres()
+
+    async def parts(home: Path) -> tuple[tuple[Part, ...], str]:
+        program = programs.readable(found, programs.account(), home / "programs")
+        patch.setenv("LD_LIBRARY_PATH", libraries(program))
+        server = PostgresServer(
+            name="older-postgres", program=program, home=home / "older", port=free_port("127.0.0.1"),
+            password="postgres-password", max_connections=200, settings=settings,
+        )  # fmt: skip
+        await postgres.prepare(server)
+        return (postgres.part(server, home / "older.log"),), server.url
+
+    with pytest.MonkeyPatch.context() as patch, _running(parts) as url:
+        patch.undo()
+        yield url
+
+
+@contextmanager
+def _running(make: Callable[[Path], Awaitable[tuple[tuple[Part, ...], T]]]) -> Iterator[T]:
     # Not one of pytest's directories: those are closed to other accounts, and Postgres runs as one when we are root.
     with tempfile.TemporaryDirectory(prefix="previewd-servers-") as name:
         home = Path(name)
         home.chmod(0o755)
-        both = _Thread(home)
-        both.start()
+        thread = _Thread(home, make)
+        thread.start()
         try:
-            yield both.wait_until_up()
+            yield thread.wait_until_up()
         finally:
-            both.stop()
+            thread.stop()
 
 
-class _Thread(threading.Thread):
+class _Thread(threading.Thread, Generic[T]):
     """The supervisor's event loop."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, make: Callable[[Path], Awaitable[tuple[tuple[Part, ...], T]]]) -> None:
         super().__init__(name="servers", daemon=True)
         self._home = home
+        self._make = make
         self._up = threading.Event()
-        self._found: Servers | None = None
+        self._found: T | None = None
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.Event | None = None
@@ -67,20 +103,20 @@ class _Thread(threading.Thread):
         finally:
             self._up.set()
 
-    def wait_until_up(self) -> Servers:
+    def wait_until_up(self) -> T:
         assert self._up.wait(START_SECONDS), "the servers do not come up"
         if self._found is None:
             raise AssertionError("the servers do not come up") from self._error
         return self._found
 
     def stop(self) -> None:
-        if self._loop is not None and self._ending is not None:
+        if self.is_alive() and self._loop is not None and self._ending is not None:
             self._loop.call_soon_threadsafe(self._ending.set)
         self.join(STOP_SECONDS)
 
     async def _serve(self) -> None:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
-        parts, found = await _parts(self._home)
+        parts, found = await self._make(self._home)
 
         def ready() -> None:
             self._found = found
@@ -89,7 +125,7 @@ class _Thread(threading.Thread):
         await supervise(parts, self._ending, print, ready)
 
 
-async def _parts(home: Path) -> tuple[tuple[Part, ...], Servers]:
+async def _parts(home: Path, settings: Mapping[str, str]) -> tuple[tuple[Part, ...], Servers]:
     copies, account = home / "programs", programs.account()
     database = PostgresServer(
         name="postgres",
@@ -98,6 +134,7 @@ async def _parts(home: Path) -> tuple[tuple[Part, ...], Servers]:
         port=free_port("127.0.0.1"),
         password="postgres-password",
         max_connections=200,
+        settings=settings,
     )
     queue = RedisServer(
         program=programs.readable(await programs.find_redis(), account, copies),

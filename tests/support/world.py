@@ -19,7 +19,7 @@ from orchestrator.errors import ForgeUnavailable
 from orchestrator.ingress import COMMIT_HEADER
 from orchestrator.names import instance_labels
 from orchestrator.policy import Pull
-from orchestrator.ports import DatabaseAccess, Image
+from orchestrator.ports import Branch, Image
 from orchestrator.preview import PreviewId
 from orchestrator.queue import Queue
 from orchestrator.records import Preview
@@ -30,12 +30,13 @@ from orchestrator.vault import Vault
 from orchestrator.views import Views
 from tests.support.apps import tiny
 from tests.support.context import MemoryContext
+from tests.support.fake_databases import FakeDatabases
 from tests.support.fake_engine import FakeEngine
 from worker.context import Hands
 from worker.converge import converge
 from worker.turns import Turns
 
-FIRST, SECOND = "a" * 40, "b" * 40
+FIRST, SECOND, BASE = "a" * 40, "b" * 40, "0" * 40
 READS = frozenset(
     {"gateway", "image", "subnets", "container", "containers", "objects", "logs", "run_check", "paths", "read", "names"}
 )
@@ -77,6 +78,9 @@ class World:
             base_branch="main",
         )
         self.permission = "write"
+        self.base_commit = BASE
+        self.forced: set[tuple[str, str]] = set()
+        """Pushes that did not build on the commit before: the older commit and the newer one."""
         self.forge_is_away = False
         self.files = tiny(compose=COMPOSE)
         self.effects: list[tuple[str, str]] = []
@@ -86,7 +90,8 @@ class World:
         self.engine.before = self._engine_called
         self.engine.registry = {"redis:7": Image(id="sha256:redis", exposed_ports=(6379,))}
         self.engine.add_image("python:3.11-slim")
-        self.databases: set[str] = set()
+        self.databases = FakeDatabases()
+        self.databases.before = self.effect
         self._database = database
         self.store, self.views = Store(database), Views(database)
         settings = Settings(data_dir=data_dir, secret_key=(SecretStr("key"),), launch_seconds=5, probe_seconds=5)
@@ -97,7 +102,7 @@ class World:
             vault=Vault(settings.secret_key),
             queue=NoQueue(),
             engine=self.engine,
-            databases=FakeDatabases(self),
+            databases=self.databases,
             forge=FakeForge(self),
             sources=FakeSources(self),
             proxy=httpx.AsyncClient(transport=httpx.MockTransport(self._answer), base_url="http://proxy"),
@@ -148,12 +153,12 @@ class World:
     async def row(self) -> Any:
         """The preview's row, with what views do not show."""
         async with self._database.connect() as connection:
-            return (await connection.execute(select(previews))).one()
+            return (await connection.execute(select(previews).where(previews.c.number == self.preview.number))).one()
 
     async def leftovers(self) -> list[str]:
         """What the preview owns by now, and the images that it alone uses."""
         objects = await self.engine.objects(instance_labels(self.hands.settings.instance))
-        return sorted([*(thing.kind for thing in objects), *self.databases])
+        return sorted([*(thing.kind for thing in objects), *self.databases.databases])
 
     async def _engine_called(self, name: str, arguments: tuple[object, ...]) -> None:
         if name not in READS:
@@ -181,26 +186,6 @@ class NoQueue(Queue):
         """There is no Redis."""
 
 
-class FakeDatabases:
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def access(self, name: str, password: str) -> DatabaseAccess:
-        return DatabaseAccess(host="172.17.0.1", port=5432, database=name, role=name, password=password)
-
-    async def ensure(self, name: str, password: str) -> DatabaseAccess:
-        await self._world.effect("ensure_database", name)
-        self._world.databases.add(name)
-        return self.access(name, password)
-
-    async def remove(self, name: str) -> None:
-        await self._world.effect("remove", name)
-        self._world.databases.discard(name)
-
-    async def names(self) -> list[str]:
-        return sorted(self._world.databases)
-
-
 class FakeForge:
     def __init__(self, world: World) -> None:
         self._world = world
@@ -208,10 +193,18 @@ class FakeForge:
     async def pull(self, repository: int, number: int) -> Pull | None:  # noqa: ARG002
         if self._world.forge_is_away:
             raise ForgeUnavailable("GitHub does not answer", retry_after=0)
-        return self._world.pull
+        return replace(self._world.pull, number=number)
 
     async def permission(self, repository: int, user: str) -> str:  # noqa: ARG002
         return self._world.permission
+
+    async def branch(self, repository: int, name: str) -> Branch | None:  # noqa: ARG002
+        pull = self._world.pull
+        commit = self._world.base_commit
+        return Branch(repository_name=pull.repository_name, clone_url=pull.clone_url, name=name, commit=commit)
+
+    async def is_ancestor(self, repository: int, older: str, newer: str) -> bool:  # noqa: ARG002
+        return (older, newer) not in self._world.forced
 
     async def open_pulls(self, repository: int) -> list[Pull]:  # noqa: ARG002
         return [self._world.pull]

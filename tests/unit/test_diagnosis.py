@@ -2,7 +2,8 @@
 
 import pytest
 
-from orchestrator.diagnosis import remedy_for
+from orchestrator.alembic_tree import read_tree
+from orchestrator.diagnosis import database_remedy, remedy_for
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,28 @@ def test_a_known_fault_has_its_remedy(line: str, words: tuple[str, ...]) -> None
 
 def test_an_unknown_fault_has_none() -> None:
     assert remedy_for(["Segmentation fault"]) == ""
+
+
+HEADS = read_tree(
+    {
+        "alembic/versions/1.py": b"revision = '1'\ndown_revision = None",
+        "alembic/versions/2.py": b"revision = '2'\ndown_revision = '1'",
+        "alembic/versions/3.py": b"revision = '3'\ndown_revision = '1'",
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("FAILED: Multiple head revisions are present for given argument 'head'", ("alembic merge heads", "3.py")),
+        ("FAILED: Can't locate revision identified by 'abc'", ("abc", "reset")),
+        ('UndefinedTableError: relation "alembic_version" does not exist', ("alembic upgrade head",)),
+        ('TooManyConnectionsError: too many connections for role "p_1_7"', ("(pool_size + max_overflow)", "20")),
+        ("remaining connection slots are reserved for roles with the SUPERUSER attribute", ("PREVIEWD_CONNECTIONS",)),
+    ],
+)
+def test_a_fault_with_the_database_names_what_it_is_about(line: str, words: tuple[str, ...]) -> None:
+    remedy = database_remedy(["INFO", line], HEADS, 20)
+    assert all(word in remedy for word in words), remedy
+    assert database_remedy(["INFO"], HEADS, 20) == ""

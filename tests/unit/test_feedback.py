@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from orchestrator import feedback
 from orchestrator.preview import PreviewId, State, Step
 from orchestrator.records import Deployment, Preview, StepTimes
+from orchestrator.usage import DatabaseUse
+from orchestrator.wiring import WiredForm, WiredValue, Wiring
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PREVIEW = Preview(
@@ -113,3 +115,52 @@ def test_no_log_line_closes_its_fence(lines: list[str]) -> None:
 def test_the_digest_changes_with_what_is_said() -> None:
     assert render(PREVIEW).digest == render(PREVIEW).digest
     assert render(PREVIEW).digest != render(replace(PREVIEW, reason="otherwise")).digest
+
+
+WIRING = Wiring(
+    forms=(
+        WiredForm(
+            variable="DATABASE_URL", scheme="postgresql+asyncpg", why="app/db.py asks for it", place="app/db.py:7"
+        ),
+    ),
+    values=(
+        WiredValue(
+            service="app",
+            variable="DATABASE_URL",
+            place="compose.yaml:5",
+            before="postgresql://shop:***@db/shop",
+            after="postgresql+asyncpg://previewd_812_7:***@10.0.0.1:5432/previewd_812_7",
+        ),
+        WiredValue(service="app", variable="PGHOST", place="compose.yaml:6", before=None, after="10.0.0.1"),
+    ),
+)
+
+
+def test_what_was_rewritten_is_folded_away_in_the_comment() -> None:
+    body = render(PREVIEW, replace(DEPLOYMENT, wiring=WIRING)).body
+    assert "<details><summary>How the application finds its database</summary>\n\n| service |" in body
+    assert "| app | <code>PGHOST</code> | – | <code>10.0.0.1</code> |" in body
+    assert "because app/db.py asks for it (app/db.py:7)" in body
+    assert "How the application" not in render(PREVIEW).body
+
+
+@given(st.text())
+def test_a_rewritten_value_stays_in_its_cell(value: str) -> None:
+    evil = replace(WIRING.values[0], before=value)
+    body = render(PREVIEW, replace(DEPLOYMENT, wiring=Wiring(values=(evil,)))).body
+    row = next(line for line in body.splitlines() if line.startswith("| app |"))
+    assert row.count("|") == 5
+    cell = row.split("|")[3].strip()
+    assert re.fullmatch(r"<code>[^<>`@|*_\[\]\\]*</code>", cell)
+
+
+def test_the_database_is_spoken_of_when_it_matters() -> None:
+    fine = DatabaseUse(
+        bytes=1, limit_bytes=1 << 31, connections=1, connection_limit=20, is_crowded=False, ended="", ended_at=None,
+        measured_at=NOW,
+    )  # fmt: skip
+    near = replace(fine, bytes=round((1 << 31) * 0.9), connections=17, is_crowded=True)
+    told = [feedback.render(PREVIEW, DEPLOYMENT, URL, "", "secret", use).body for use in (fine, near)]
+    assert "⚠️" not in told[0]
+    assert "1.8 GiB of 2 GiB" in told[1]
+    assert "17 of the 20 database connections" in told[1]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import names
-from orchestrator.names import Names
+from orchestrator.names import DatabaseKind, Names
 from orchestrator.preview import PreviewId
 
 TEMPLATE = "pr-{number}-{repo}.{domain}"
@@ -20,6 +20,29 @@ def test_a_database_is_read_back_and_fits_postgres(preview: PreviewId) -> None:
     assert len(name) <= 63
     assert names.preview_of_database("previewd", name) == preview
     assert names.preview_of_database("other", name) is None
+
+
+@given(previews, st.text())
+def test_every_database_of_ours_is_read_back(preview: PreviewId, made_of: str) -> None:
+    ours = Names(instance="previewd", preview=preview)
+    template = names.template("previewd", preview.repository, made_of)
+    kinds = {
+        ours.database: DatabaseKind.PREVIEW,
+        ours.snapshot(3): DatabaseKind.SNAPSHOT,
+        names.next_database(ours.database): DatabaseKind.NEXT,
+        names.discarded_database(ours.database): DatabaseKind.DISCARDED,
+        template: DatabaseKind.TEMPLATE,
+        names.spare_database(template): DatabaseKind.SPARE,
+    }
+    for name, kind in kinds.items():
+        is_template, is_preview = kind is DatabaseKind.TEMPLATE, name.startswith(ours.database)
+        assert len(name) <= 63
+        assert names.kind_of_database("previewd", name) is kind
+        assert names.kind_of_database("other", name) is None
+        assert names.preview_of_database("previewd", name) == (preview if is_preview else None)
+        assert names.repository_of_template("previewd", name) == (preview.repository if is_template else None)
+        assert names.role_of_database("previewd", name) == (ours.database if is_preview else template)
+    assert names.kind_of_database("previewd", names.owner_role("previewd")) is None
 
 
 @given(previews)

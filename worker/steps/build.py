@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from orchestrator.compose.model import Service
 from orchestrator.errors import BuildError, ImageMissing, LaunchError
 from orchestrator.preview import State
+from orchestrator.together import together
 from worker.deployment import Deployment
 from worker.images import Recipe, qualified
 from worker.recipes import pull, recipe_of, refuse_other_previews
 from worker.stack import read_stack
-from worker.together import together
 
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 30.0

@@ -1,16 +1,243 @@
-"""Have a Postgres database and a role for this pull request, which no other preview can use."""
+"""Have a Postgres database and a role for this pull request, which no other preview can use, as the commit needs it.
 
-from orchestrator.compose.model import DatabaseMode
-from worker.deployment import DATABASE_PASSWORD, Deployment
-from worker.stack import read_stack
+A new one is a copy of the base branch's template where that fits. One that exists keeps its data, unless the repository
+asks for another; and before a commit changes what an older one serves from, there is a way back (`worker.databases`).
+"""
+
+from dataclasses import dataclass, replace
+
+from orchestrator import copying
+from orchestrator.alembic_tree import MigrationTree, diagnose
+from orchestrator.code.files import migration_files
+from orchestrator.compose.model import DatabaseBlock, DatabaseMode, Template
+from orchestrator.copying import Origin
+from orchestrator.holding import Holding, Undo
+from orchestrator.preview import PreviewId, State
+from orchestrator.vault import DATABASE_PASSWORD
+from worker.containers import discard_unserving
+from worker.databases import discard_snapshot, drop_unfinished, take_back
+from worker.deployment import Deployment
+from worker.line import stand_in_line
+from worker.stack import read_migrations, read_prepared
+
+_TOLD_FAULTS = 10
+"""So many faults of the migrations are told: a commit may have thousands."""
 
 
 async def run(deployment: Deployment) -> None:
-    stack, _ = await read_stack(deployment)
-    if stack.preview.database.mode is not DatabaseMode.MANAGED:
-        await deployment.journal.say(f"x-preview says: database mode {stack.preview.database.mode.value}")
+    prepared = await read_prepared(deployment)
+    await _take_back_what_an_earlier_run_left(deployment)
+    if prepared.database.mode is not DatabaseMode.MANAGED:
+        await deployment.journal.say(f"the stack has its own database: mode {prepared.database.mode.value}")
         return
+    work = await _look(deployment)
+    if deployment.lease.preview.is_template:
+        await _begin_template(work)
+    elif work.holding is None:
+        await _begin(work)
+    else:
+        await _keep_or_reset(work, work.holding)
+        await _have(work)
+    await _say(work)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """One commit and the database that it finds."""
+
+    deployment: Deployment
+    block: DatabaseBlock
+    extensions: frozenset[str]
+    tree: MigrationTree | None
+    """None for a commit without Alembic."""
+    has_migrations: bool
+    """Of whatever tool."""
+    holding: Holding | None
+    serves: bool
+    """Whether an older commit works with the database."""
+    reset_requested: bool
+
+    @property
+    def name(self) -> str:
+        return self.deployment.database_name
+
+
+async def _look(deployment: Deployment) -> _Work:
+    prepared, hands = await read_prepared(deployment), deployment.hands
+    repository, commit = deployment.pull.repository, deployment.commit
+    block = prepared.stack.preview.database
+    row = await hands.store.own(deployment.lease)
+    return _Work(
+        deployment=deployment,
+        block=block,
+        extensions=frozenset(prepared.database.needs.extensions),
+        tree=await read_migrations(hands.sources, repository, commit, block.migrations),
+        has_migrations=bool(migration_files(await hands.sources.paths(repository, commit))),
+        holding=Holding.read(row.database),
+        serves=row.serving_commit is not None,
+        reset_requested=row.reset_requested > row.settled,
+    )
+
+
+async def _take_back_what_an_earlier_run_left(deployment: Deployment) -> None:
+    """A commit that was superseded on its way up has changed what the one before it serves from.
+
+    It may be this one, when a new database was asked for meanwhile.
+    """
+    hands, lease = deployment.hands, deployment.lease
+    row = await hands.store.own(lease)
+    holding, reset_requested = Holding.read(row.database), row.reset_requested > row.settled
+    undo = None if holding is None else holding.undo
+    if undo and (undo.commit != deployment.commit or (reset_requested and undo.reset != copying.ASKED_FOR)):
+        await deployment.permit()
+        await discard_unserving(hands, lease)
+        await take_back(hands, lease)
+    await discard_snapshot(hands, lease)
+
+
+# A new database
+
+
+async def _begin(work: _Work) -> None:
+    origin = await _origin(work)
+    await stand_in_line(work.deployment)
+    await _have(work, origin.source)
+    await _keep(work, _of_this_commit(work, Holding(commit="", origin=f"the database began {origin.said}")))
+
+
+async def _begin_template(work: _Work) -> None:
+    """A template holds what the branch itself makes, and nothing of an attempt that was cut short."""
+    await work.deployment.permit()
+    await discard_unserving(work.deployment.hands, work.deployment.lease)
+    await drop_unfinished(work.deployment.hands, work.deployment.pull.repository)
+    await stand_in_line(work.deployment)
+    await _have(work)
+
+
+async def _origin(work: _Work) -> Origin:
+    """What a new database begins as: a copy of the base branch's template, where one fits."""
+    hands, pull = work.deployment.hands, work.deployment.pull
+    if work.block.template is Template.EMPTY:
+        return Origin(source=None, said="empty, as x-preview asks")
+    if work.tree is None:
+        return Origin(source=None, said="empty: without migrations of Alembic nothing tells whether a copy would fit")
+    found = copying.origin(await hands.databases.templates(), pull.repository, pull.base_branch, work.tree)
+    if found is not None:
+        return found
+    making = await hands.views.template(PreviewId(pull.repository, 0))
+    if making is not None and making.branch == pull.base_branch and making.state is State.FAILED:
+        return Origin(source=None, said=f"empty: {pull.base_branch}'s template could not be made: {making.reason}")
+    return Origin(source=None, said=f"empty: {pull.base_branch} has no template yet")
+
+
+# A database that has data
+
+
+async def _keep_or_reset(work: _Work, holding: Holding) -> None:
+    undo = holding.undo
+    if undo is None:
+        password = await work.deployment.secret(DATABASE_PASSWORD)
+        revisions = await work.deployment.hands.databases.revisions(work.name, password)
+        reason = await _reset_reason(work, holding, revisions)
+        if work.serves and (reason or _may_migrate(work, holding, revisions)):
+            undo = await _plan_the_way_back(work, holding, revisions, reason)
+        elif reason:
+            await discard_unserving(work.deployment.hands, work.deployment.lease)
+            origin = await _put_anew(work)
+            await _keep(work, _of_this_commit(work, replace(holding, origin=_told(origin, reason))))
+        else:
+            await _keep(work, _of_this_commit(work, holding))
+    if undo is not None and not undo.done:
+        await _leave_a_way_back(work, replace(holding, undo=undo), undo)
+
+
+async def _reset_reason(work: _Work, holding: Holding, revisions: frozenset[str] | None) -> str:
+    deployment, policy = work.deployment, work.block.reset
+    is_new = holding.commit != deployment.commit
+    follows = not is_new or not copying.asks_for_descent(policy)
+    if not follows:
+        repository = deployment.pull.repository
+        follows = await deployment.hands.forge.is_ancestor(repository, holding.commit, deployment.commit)
+    return copying.reset_reason(
+        policy,
+        requested=work.reset_requested,
+        is_new=is_new,
+        follows=follows,
+        changed=copying.changed_migrations(holding.migrations, work.tree, revisions),
+    )
+
+
+def _may_migrate(work: _Work, holding: Holding, revisions: frozenset[str] | None) -> bool:
+    """Whether this commit may change the tables. What cannot be read is taken to do so when the commit is new."""
+    if work.tree is not None:
+        return copying.will_migrate(work.tree, revisions)
+    return work.has_migrations and holding.commit != work.deployment.commit
+
+
+async def _plan_the_way_back(work: _Work, holding: Holding, revisions: frozenset[str] | None, reason: str) -> Undo:
+    """Write down what is about to be done, before any of it is."""
+    deployment = work.deployment
+    known = work.tree is not None and revisions is not None
+    undo = Undo(
+        commit=deployment.commit,
+        snapshot=deployment.names.snapshot(deployment.number),
+        revisions=tuple(sorted(revisions)) if known and revisions is not None else None,
+        reset=reason,
+        migrations=copying.digests(work.tree),
+    )
+    await _keep(work, replace(holding, undo=undo))
+    return undo
+
+
+async def _leave_a_way_back(work: _Work, holding: Holding, undo: Undo) -> None:
+    deployment = work.deployment
+    await deployment.permit()
+    await deployment.hands.databases.snapshot(work.name, undo.snapshot)
+    await deployment.journal.say(f"kept a copy of the database as {undo.snapshot}: this commit may change it")
+    if undo.reset:
+        origin = await _put_anew(work)
+        undo = replace(undo, origin=_told(origin, undo.reset))
+    await _keep(work, replace(holding, undo=replace(undo, done=True)))
+
+
+async def _put_anew(work: _Work) -> Origin:
+    origin = await _origin(work)
+    await work.deployment.permit()
+    await work.deployment.hands.databases.reset(work.name, source=origin.source, extensions=work.extensions)
+    return origin
+
+
+def _told(origin: Origin, reason: str) -> str:
+    return f"the database was made anew, because {reason}; it began {origin.said}"
+
+
+# All of them
+
+
+async def _have(work: _Work, source: str | None = None) -> None:
+    deployment = work.deployment
     password = await deployment.secret(DATABASE_PASSWORD)
     await deployment.permit()
-    access = await deployment.hands.databases.ensure(deployment.names.database, password)
+    access = await deployment.hands.databases.ensure(work.name, password, source=source, extensions=work.extensions)
     await deployment.journal.say(f"database {access.database} on {access.host}:{access.port}")
+
+
+def _of_this_commit(work: _Work, holding: Holding) -> Holding:
+    return replace(holding, commit=work.deployment.commit, migrations=copying.digests(work.tree))
+
+
+async def _keep(work: _Work, holding: Holding) -> None:
+    await work.deployment.hands.store.keep_holding(work.deployment.lease, holding)
+
+
+async def _say(work: _Work) -> None:
+    """In the log now, and later among the notes of the comment."""
+    deployment = work.deployment
+    holding = Holding.read((await deployment.hands.store.own(deployment.lease)).database)
+    faults = () if work.tree is None else diagnose(work.tree)
+    deployment.notes = [
+        *([holding.story] if holding is not None and holding.story else []),
+        *(f"{fault.place}: {fault.message}. {fault.remedy}" for fault in faults[:_TOLD_FAULTS]),
+    ]
+    for note in deployment.notes:
+        await deployment.journal.say(note)

@@ -17,6 +17,7 @@ from orchestrator.compose.model import FileMount, MountKind, Stack
 from orchestrator.compose.requests import files_of
 from orchestrator.data_dir import write_private
 from orchestrator.errors import ComposeError, OperatorError
+from orchestrator.wiring import wiring
 from worker.binds import (
     READABLE_BY_ALL,
     HostFiles,
@@ -30,16 +31,19 @@ from worker.binds import (
 )
 from worker.containers import limits_of
 from worker.deployment import Deployment
-from worker.stack import read_stack
+from worker.stack import read_prepared
 
 
 async def run(deployment: Deployment) -> None:
-    stack, _ = await read_stack(deployment)
+    prepared = await read_prepared(deployment)
+    stack = prepared.stack
     lines = (*stack.warnings, *stack.notes, *capped(stack, limits_of(deployment.hands.settings)))
     for line in lines:
         await deployment.journal.say(line)
-    notes = [deployment.journal.clean(line) for line in lines]
+    notes = [deployment.journal.clean(line) for line in (*deployment.notes, *lines)]
     await deployment.hands.store.note(deployment.lease, deployment.number, notes)
+    told = wiring(prepared, deployment.journal.clean)
+    await deployment.hands.store.keep_wiring(deployment.lease, deployment.number, told)
     await _write_files(deployment, stack)
 
 

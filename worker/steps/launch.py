@@ -20,13 +20,13 @@ from orchestrator.compose.model import Condition, Hook, Service, Stack
 from orchestrator.diagnosis import remedy_for
 from orchestrator.errors import LaunchError, PreviewdError
 from orchestrator.ports import Command, ContainerStatus
+from orchestrator.together import together
 from worker.binds import without_host_paths
 from worker.containers import Plan, Planned, needs, output_tail, plan
 from worker.deployment import Deployment
 from worker.hooks import run_pre_stop
 from worker.networks import ensure_network, ensure_volume
 from worker.stack import read_stack
-from worker.together import together
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0

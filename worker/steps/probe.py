@@ -41,6 +41,14 @@ class Answer:
 
 
 async def run(deployment: Deployment) -> None:
+    proof = await prove(deployment)
+    await deployment.permit()
+    names = [container.name for replicas in (await plan(deployment)).values() for container in replicas]
+    await deployment.hands.store.promote(deployment.lease, names, proof)
+
+
+async def prove(deployment: Deployment) -> str:
+    """Let the probe, and nobody else, reach the candidate until it answers well; returns how it was proven."""
     _, route = await read_stack(deployment)
     containers = await plan(deployment)
     routed = _routed(containers, route)
@@ -49,10 +57,7 @@ async def run(deployment: Deployment) -> None:
     await deployment.hands.store.set_candidate(
         deployment.lease, deployment.commit, await _upstream(deployment, containers, route, routed), token
     )
-    proof = await _prove(deployment, route, routed, token)
-    await deployment.permit()
-    names = [container.name for replicas in containers.values() for container in replicas]
-    await deployment.hands.store.promote(deployment.lease, names, proof)
+    return await _prove(deployment, route, routed, token)
 
 
 def _routed(containers: Plan, route: Route) -> Planned:

@@ -3,13 +3,14 @@
 import asyncio
 import shutil
 
+from orchestrator.dumping import remove_all
 from orchestrator.names import Names
 from orchestrator.ports import EngineObject
 from orchestrator.store import Lease
+from orchestrator.together import together
 from worker.binds import binds_folder
 from worker.context import Hands
 from worker.housekeeping import discard_images
-from worker.together import together
 
 
 async def run(hands: Hands, lease: Lease) -> None:
@@ -25,6 +26,7 @@ async def run(hands: Hands, lease: Lease) -> None:
         hands.databases.remove(names.database),
         hands.sources.remove(lease.preview.repository, lease.preview.number),
         asyncio.to_thread(shutil.rmtree, binds_folder(hands.settings, lease.preview), ignore_errors=True),
+        remove_all(hands.store.backups, hands.settings, lease.preview),
     )
     await hands.store.free_subnets(lease)
 

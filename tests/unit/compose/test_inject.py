@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.compose.database import DatabaseUrls
 from orchestrator.compose.inject import Facts, encoded, inject, injected
-from orchestrator.compose.model import Driver, Encoding
+from orchestrator.compose.model import Encoding
 from tests.unit.compose.support import stack_of
 
 FACTS = Facts(
@@ -16,7 +16,7 @@ FACTS = Facts(
     commit="c" * 40,
     secrets={"JWT_SECRET": "generated", "SESSION_SECRET": "too"},
     database=DatabaseUrls(host="10.0.0.1", port=5432, user="u", password="p", database="d"),
-    driver=Driver.PSYCOPG,
+    scheme="postgresql+psycopg",
     port=8000,
 )
 

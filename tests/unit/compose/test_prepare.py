@@ -31,7 +31,8 @@ def files() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("path", ["docker-compose.yml", "docker-compose.preview.yml"])
 def test_both_files_of_the_example_give_a_preview(files: dict[str, bytes], path: str) -> None:
-    stack, found = prepare(files, path, FACTS)
+    prepared = prepare(files, path, FACTS)
+    stack, found = prepared.stack, prepared.route
     assert list(stack.services) == ["api"]
     service = stack.services["api"]
     assert service.build == Build()
@@ -52,15 +53,15 @@ def text_files(text: str) -> dict[str, bytes]:
 
 def test_the_driver_that_the_file_asks_for_reaches_interpolation() -> None:
     text = "services:\n  a: {build: ., environment: {COPY: $DATABASE_URL}}\nx-preview: {database: {driver: psycopg2}}\n"
-    stack, _ = prepare(text_files(text), "compose.yaml", FACTS)
+    stack = prepare(text_files(text), "compose.yaml", FACTS).stack
     assert stack.services["a"].environment["COPY"] == OWN.url(Driver.PSYCOPG2)
     assert stack.services["a"].environment["DATABASE_URL"] == OWN.url(Driver.PSYCOPG2)
 
 
 def test_the_port_that_the_file_tells_is_injected() -> None:
-    stack, _ = prepare(text_files("services: {a: {build: ., expose: [9000]}}"), "compose.yaml", FACTS)
+    stack = prepare(text_files("services: {a: {build: ., expose: [9000]}}"), "compose.yaml", FACTS).stack
     assert stack.services["a"].environment["PORT"] == "9000"
-    unknown, _ = prepare(text_files("services: {a: {build: .}}"), "compose.yaml", FACTS)
+    unknown = prepare(text_files("services: {a: {build: .}}"), "compose.yaml", FACTS).stack
     assert "PORT" not in unknown.services["a"].environment
 
 
@@ -71,7 +72,7 @@ services:
   db: {image: 'postgres:16'}
 x-preview: {database: {mode: container}}
 """
-    stack, _ = prepare(text_files(text), "compose.yaml", FACTS)
+    stack = prepare(text_files(text), "compose.yaml", FACTS).stack
     assert list(stack.services) == ["a", "db"]
     assert stack.services["a"].environment["DATABASE_URL"] == "postgresql://u:p@db/x"
     assert "ALEMBIC_DATABASE_URL" not in stack.services["a"].environment
@@ -84,6 +85,7 @@ services:
   store: {build: ./store, expose: [5432]}
 x-preview: {database: {service: store}}
 """
-    stack, found = prepare(text_files(text), "compose.yaml", FACTS)
+    prepared = prepare(text_files(text), "compose.yaml", FACTS)
+    stack, found = prepared.stack, prepared.route
     assert list(stack.services) == ["api"]
     assert (found.service, found.port) == ("api", 8000)

@@ -26,7 +26,7 @@ NINES = "9" * 400
 
 def judged(files: Mapping[str, str]) -> list[dict[str, Any]]:
     """The request for every service of a project, after the last gate. Raises ComposeError for what is refused."""
-    stack, _ = prepare({path: text.encode() for path, text in files.items()}, "compose.yaml", FACTS)
+    stack = prepare({path: text.encode() for path, text in files.items()}, "compose.yaml", FACTS).stack
     return [judged_service(service) for service in stack.services.values()]
 
 

@@ -223,3 +223,25 @@ async def test_a_token_ends(forge: Forge, repository: Repository) -> None:
 
 async def test_the_rate_limit_is_told(api: httpx.AsyncClient) -> None:
     assert (await api.get("/rate_limit")).json()["resources"]["core"]["remaining"] > 0
+
+
+async def test_a_branch_whose_name_has_slashes_names_its_newest_commit(
+    api: httpx.AsyncClient, forge: Forge, repository: Repository
+) -> None:
+    sha = forge.commit(repository, "release/1.x", {"a.txt": b"a"})
+    for written in ("release/1.x", "release%2F1.x"):
+        answer = (await api.get(f"/repos/octo/app/branches/{written}")).json()
+        assert (answer["name"], answer["commit"]["sha"]) == ("release/1.x", sha)
+    assert (await api.get("/repos/octo/app/branches/nowhere")).status_code == 404
+
+
+async def test_two_commits_are_compared_as_ahead_behind_diverged_or_identical(
+    api: httpx.AsyncClient, forge: Forge, pull: PullRequest
+) -> None:
+    base, first = pull.base_sha, pull.head_sha
+    second = forge.force_push(pull, {"feature.txt": b"rewritten\n"})
+    pairs = {(base, first): "ahead", (first, base): "behind", (first, second): "diverged", (first, first): "identical"}
+    for (older, newer), expected in pairs.items():
+        answer = await api.get(f"/repos/octo/app/compare/{older}...{newer}")
+        assert answer.json()["status"] == expected
+    assert (await api.get(f"/repos/octo/app/compare/{'0' * 40}...{first}")).status_code == 404

@@ -28,11 +28,12 @@ FACTS = Facts(
 
 def generated(files: Mapping[str, bytes]) -> tuple[Stack, Route]:
     made = missing_compose_file(files)
-    return prepare(Overlay(files, made.path, made.text.encode()), made.path, FACTS)
+    prepared = prepare(Overlay(files, made.path, made.text.encode()), made.path, FACTS)
+    return prepared.stack, prepared.route
 
 
 def read(compose: str, files: Mapping[str, bytes]) -> Stack:
-    return prepare({**files, "compose.yaml": compose.encode()}, "compose.yaml", FACTS)[0]
+    return prepare({**files, "compose.yaml": compose.encode()}, "compose.yaml", FACTS).stack
 
 
 def test_a_repository_without_either_file() -> None:

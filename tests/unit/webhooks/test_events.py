@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from orchestrator.preview import PreviewId
-from webhooks.events import FORM, HINTS, Event, Ignored, Malformed, Ping, PullRequestEvent, read
+from webhooks.events import FORM, HINTS, Event, Ignored, Malformed, Ping, PullRequestEvent, PushEvent, read
 
 
 def payload(action: str, **pull: Any) -> dict[str, Any]:
@@ -64,12 +64,18 @@ def test_ping() -> None:
     assert understood({}, "ping") == Ping(zen="")
 
 
-@pytest.mark.parametrize("event", ["push", "issue_comment", "installation", "invented_tomorrow"])
+@pytest.mark.parametrize("event", ["issue_comment", "installation", "invented_tomorrow"])
 def test_other_events_are_ignored_by_name(event: str) -> None:
     for content in ({"action": "created"}, {}, {"action": None}):
         found = understood(content, event)
         assert isinstance(found, Ignored)
         assert event in found.reason
+
+
+def test_a_push_to_a_branch_is_about_its_template() -> None:
+    pushed = {"ref": "refs/heads/release/1.2", "repository": {"id": 5}}
+    assert understood(pushed, "push") == PushEvent(repository=5, branch="release/1.2")
+    assert isinstance(understood(pushed | {"ref": "refs/tags/v1"}, "push"), Ignored)
 
 
 def test_a_form_is_read_as_json_is() -> None:

@@ -43,7 +43,7 @@ def deployment_of(repository: Repository) -> Deployment:
     hands = SimpleNamespace(sources=repository, settings=SimpleNamespace(preview_url=lambda host: f"https://{host}"))
     pull = SimpleNamespace(repository=1, number=1, repository_name="a/b", head_branch="b")
     found = SimpleNamespace(
-        stack=None, hands=hands, pull=pull, commit="c", host="h", database=database, secrets=secrets
+        prepared=None, hands=hands, pull=pull, commit="c", host="h", database=database, secrets=secrets
     )
     return cast("Deployment", found)
 

@@ -1,0 +1,133 @@
+"""The administrator's way to the previews' Postgres, and what its errors mean. Every statement of ours passes here.
+
+We are a superuser in databases that strangers fill. Nothing of theirs may run as us: only `pg_catalog` is searched, so
+that no function, operator or type of theirs is ever taken for the server's own, and we read no table of theirs.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from orchestrator.errors import ConfigurationError, OperatorError, Unavailable
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+OLDEST_MAJOR = 15
+COPY_SECONDS = 900.0
+"""How long the server may take to copy or to drop a database."""
+
+TENANT_SECONDS = 1
+
+_CONNECT_SECONDS = 10.0
+_COMMAND_SECONDS = 60.0
+_SETTINGS = {
+    "application_name": "previewd",
+    "search_path": "pg_catalog",
+    # A statement that sets a password must not stand in the server's log, not even when it fails.
+    "log_min_error_statement": "panic",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    # A server-wide timeout is meant for applications, not for copying a database.
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "60s",
+}
+_LATER = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,  # connections, memory, locks
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InternalServerError,  # two of us changed the rights on one thing at once: "tuple concurrently updated"
+)
+
+
+class Server:
+    """One server, by the URL of its administrator."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if not parts.hostname or not parts.username:
+            raise ConfigurationError(
+                "PREVIEWD_PREVIEWS_DATABASE_URL names no host or no user",
+                "write it as postgresql://ADMIN:PASSWORD@HOST:PORT/postgres",
+            )
+        self.host = parts.hostname
+        self.port = parts.port or 5432
+        self._url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
+
+    @asynccontextmanager
+    async def session(self, database: str = "postgres") -> "AsyncIterator[Connection]":
+        """A session as administrator, with errors in our own words."""
+        with _in_our_words():
+            connection = await asyncpg.connect(
+                self._url,
+                database=database,
+                timeout=_CONNECT_SECONDS,
+                command_timeout=_COMMAND_SECONDS,
+                server_settings=_SETTINGS,
+            )
+            try:
+                _require_major(connection)
+                yield connection
+            finally:
+                await connection.close(timeout=_CONNECT_SECONDS)
+
+
+@asynccontextmanager
+async def waiting_shortly(connection: "Connection") -> AsyncIterator[None]:
+    """A transaction that does not wait for a tenant: asyncpg.LockNotAvailableError after TENANT_SECONDS.
+
+    A role may change its own password and settings, and hold the lock on them for as long as its transaction lasts.
+    """
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{TENANT_SECONDS}s'")
+        yield
+
+
+def plain(text: str) -> str:
+    """Names are made by us, of plain characters: what is not cannot be quoted away, it is refused."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        raise OperatorError("a database name or password holds a character that previewd never makes")
+    return text
+
+
+def quoted(name: str) -> str:
+    """As it stands in a statement."""
+    return f'"{plain(name)}"'
+
+
+def _require_major(connection: "Connection") -> None:
+    major = connection.get_server_version().major
+    if major < OLDEST_MAJOR:
+        raise ConfigurationError(
+            f"the previews' Postgres is version {major}, and previewd needs {OLDEST_MAJOR} or newer",
+            "set PREVIEWD_PREVIEWS_DATABASE_URL to a newer server",
+        )
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        raise ConfigurationError(
+            f"the previews' Postgres refuses us: {error}", "correct PREVIEWD_PREVIEWS_DATABASE_URL"
+        ) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConfigurationError(
+            f"the previews' Postgres does not let us: {error}", "name a superuser in PREVIEWD_PREVIEWS_DATABASE_URL"
+        ) from error
+    except asyncpg.DiskFullError as error:
+        raise OperatorError(
+            f"the previews' Postgres has no room on its disk: {error}", "make room, or remove previews"
+        ) from error
+    except asyncpg.InvalidCatalogNameError as error:
+        raise OperatorError(f"the previews' Postgres lacks what should be there: {error}") from error
+    except _LATER as error:
+        raise Unavailable(f"the previews' Postgres does not answer: {error}") from error

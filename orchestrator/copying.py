@@ -1,0 +1,131 @@
+"""What a preview's database is made of, and when it is made anew. Pure: the database step asks, and acts.
+
+A copy of the base branch's template is taken when this commit could have made it: all of its revisions are known here,
+and each migration that made it still reads as it did.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from orchestrator import databases
+from orchestrator.alembic_tree import MigrationTree, applied, drift, heads, is_known, recorded
+from orchestrator.compose.model import Reset
+
+COMMIT_LENGTH = 7
+ASKED_FOR = "it was asked for"
+"""The reason for a new database when a person wants one."""
+
+_BRANCH_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a new database begins as."""
+
+    source: str | None
+    """The database to copy; None for an empty one."""
+    said: str
+    """It and the reason, for people."""
+
+
+def made_of(branch: str, commit: str, tree: MigrationTree, revisions: Collection[str]) -> Mapping[str, str]:
+    """What a template says of itself: hashes and revisions, for every tenant of the server can read it."""
+    return {
+        "branch": branch_hash(branch),
+        "commit": commit,
+        "revisions": " ".join(sorted(revisions)),
+        "migrations": _digest(tree, revisions),
+    }
+
+
+def branch_hash(branch: str) -> str:
+    return hashlib.sha256(branch.encode()).hexdigest()[:_BRANCH_LENGTH]
+
+
+def of_branch(
+    templates: Iterable[databases.Template], repository: int, branch: str
+) -> list[tuple[databases.Template, Mapping[str, str]]]:
+    """The finished templates of a base branch, with what they say of themselves."""
+    return [
+        (template, template.made_of)
+        for template in templates
+        if template.repository == repository and template.made_of and template.made_of["branch"] == branch_hash(branch)
+    ]
+
+
+def origin(templates: Iterable[databases.Template], repository: int, branch: str, tree: MigrationTree) -> Origin | None:
+    """A template's copy, or nothing and why a copy would not do; None when the branch has no template."""
+    found = of_branch(templates, repository, branch)
+    if not found:
+        return None
+    template, facts = found[-1]
+    revisions = facts["revisions"].split()
+    unknown = [revision for revision in revisions if not is_known(tree, revision)]
+    if not revisions:
+        return Origin(source=None, said=f"empty: {branch}'s template was left without any revision of Alembic")
+    if unknown:
+        return Origin(
+            source=None,
+            said=f"empty: {branch}'s template is at revision {', '.join(unknown)}, which this commit does not know",
+        )
+    if facts["migrations"] != _digest(tree, revisions):
+        return Origin(source=None, said=f"empty: this commit changes migrations that made {branch}'s template")
+    count = len(applied(tree, revisions))
+    return Origin(
+        source=template.name,
+        said=f"copied from {branch} at {facts['commit'][:COMMIT_LENGTH]} ({count} revision{'' if count == 1 else 's'})",
+    )
+
+
+def digests(tree: MigrationTree | None) -> Mapping[str, str]:
+    """Path to digest of all that a tree holds."""
+    return {} if tree is None else {migration.path: migration.digest for migration in tree.migrations.values()}
+
+
+def will_migrate(tree: MigrationTree, revisions: Collection[str] | None) -> bool:
+    """Whether a database that is at these revisions lacks one of the tree's. Of an unknown one it must be assumed."""
+    return revisions is None or any(head.id not in revisions for head in heads(tree))
+
+
+def changed_migrations(record: Mapping[str, str], tree: MigrationTree | None, revisions: Collection[str] | None) -> str:
+    """What of the migrations that a database has had is not as it was, in words; empty when all of it is."""
+    if tree is not None and revisions is not None and all(is_known(tree, revision) for revision in revisions):
+        # What it never had may be edited: nobody will miss it.
+        had = {path for path, digest in recorded(tree, revisions).items() if digest not in record.values()}
+        return f"{', '.join(sorted(had))} changed after it had been applied" if had and record else ""
+    found = drift(record, tree)
+    if found.changed:
+        return f"{', '.join(found.changed)} changed after it had been applied"
+    if found.removed:
+        return f"{', '.join(found.removed)} was applied, and is gone"
+    return ""
+
+
+def asks_for_descent(policy: Reset | None) -> bool:
+    """Whether the decision needs to know if a push was made on top of the commit before it."""
+    return policy is Reset.ON_FORCE_PUSH
+
+
+def reset_reason(policy: Reset | None, *, requested: bool, is_new: bool, follows: bool, changed: str) -> str:
+    """Why the database is made anew, in words; empty when it keeps its data.
+
+    `is_new` is another commit than the last one, `follows` one on top of it, `changed` the words of
+    `changed_migrations`.
+    """
+    if requested:
+        return ASKED_FOR
+    match policy or Reset.ON_MIGRATION_CHANGE:
+        case Reset.NEVER:
+            return ""
+        case Reset.ALWAYS:
+            return "x-preview.database.reset asks for a new one with every push" if is_new else ""
+        case Reset.ON_FORCE_PUSH:
+            return "" if follows else "the branch was pushed with force"
+        case Reset.ON_MIGRATION_CHANGE:
+            return changed
+
+
+def _digest(tree: MigrationTree, revisions: Collection[str]) -> str:
+    """Of the migrations that lead to these revisions, whatever their files are called."""
+    return hashlib.sha256("".join(sorted(recorded(tree, revisions).values())).encode()).hexdigest()[:32]

@@ -1,0 +1,39 @@
+"""Tenants of the previews' server: how tests connect as one."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from orchestrator.ports import DatabaseAccess
+
+
+@asynccontextmanager
+async def connected(
+    access: DatabaseAccess, *, database: str = "", password: str = ""
+) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(
+        host=access.host,
+        port=access.port,
+        user=access.role,
+        password=password or access.password,
+        database=database or access.database,
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def run(access: DatabaseAccess, *statements: str) -> None:
+    """Run these as the tenant."""
+    async with connected(access) as connection:
+        for statement in statements:
+            await connection.execute(statement)
+
+
+async def ask(access: DatabaseAccess, query: str) -> Any:
+    """One value, as the tenant sees it."""
+    async with connected(access) as connection:
+        return await connection.fetchval(query)

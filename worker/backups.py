@@ -1,0 +1,43 @@
+"""Takes the backups that are due. No lease is held: a push never waits for a backup.
+
+A deployment that puts the database aside meanwhile ends the dump, which is then tried again.
+"""
+
+import asyncio
+
+import structlog
+
+from orchestrator import dumping
+from orchestrator.errors import PreviewdError
+from orchestrator.preview import PreviewId
+from worker.context import Hands
+
+LOOK_SECONDS = 5.0
+
+_log = structlog.get_logger()
+
+
+async def back_up_regularly(hands: Hands) -> None:
+    """Take what is due until cancelled, one after the other: a dump reads as much as the disk gives."""
+    while True:
+        try:
+            await back_up(hands)
+        except Exception as error:  # noqa: BLE001 - one failed round does not end the next
+            _log.warning("backups failed", reason=f"{type(error).__name__}: {error}")
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def back_up(hands: Hands) -> None:
+    """One round."""
+    for preview in await hands.store.backups.claim():
+        try:
+            await _take(hands, preview)
+        except PreviewdError as error:
+            _log.error("backup failed", preview=str(preview), reason=error.message, remedy=error.remedy)
+
+
+async def _take(hands: Hands, preview: PreviewId) -> None:
+    rows, settings = hands.store.backups, hands.settings
+    source = await dumping.source(hands.views, hands.vault, settings.instance, preview)
+    taken = await dumping.take(hands.databases, rows, dumping.folder(settings, preview), source)
+    _log.info("backup taken", preview=str(preview), file=taken.file, bytes=taken.bytes)
