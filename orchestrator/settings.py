@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     subnet_prefix: int = Field(default=27, ge=20, le=29)
     connections_per_preview: int = Field(default=20, ge=1)
     """Limit of a preview's role: (pool_size 5 + max_overflow 5) x 2 workers, SQLAlchemy's and Uvicorn's usual."""
+    database_bytes: int = Field(default=2 << 30, ge=64 << 20)
+    """What a preview's database may hold on disk."""
 
     registry_auth: Path | None = None
     """A docker `config.json` with `auths`: who we are to the registries that images are pulled from."""

@@ -103,7 +103,7 @@ async def open_hands(settings: Settings) -> Any:
                 settings.previews_database_url.get_secret_value(),
                 settings.previews_database_host or await engine.gateway(),
                 settings.instance,
-                Limits(connections=settings.connections_per_preview),
+                Limits(connections=settings.connections_per_preview, bytes=settings.database_bytes),
             ),
             forge=GitHub(forge_client, _credentials(settings, forge_client)),
             sources=GitSources(settings.data_dir.resolve() / "repositories"),

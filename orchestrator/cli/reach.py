@@ -24,5 +24,5 @@ def databases(settings: Settings) -> PostgresDatabases:
         settings.previews_database_url.get_secret_value(),
         settings.previews_database_host,
         settings.instance,
-        Limits(connections=settings.connections_per_preview),
+        Limits(connections=settings.connections_per_preview, bytes=settings.database_bytes),
     )
