@@ -14,7 +14,7 @@ from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.databases import Fill, Limits
 from orchestrator.errors import ConfigurationError, DatabaseFull, NoConnectionsLeft, OperatorError, TemporaryError
 from orchestrator.ports import DatabaseAccess
-from tests.support.tenants import ask, connected, run
+from tests.support.tenants import ENDED, ask, connected, run
 from tests.support.wait import eventually
 
 ONE, TWO = "t_1_1", "t_1_2"
@@ -152,7 +152,7 @@ async def test_a_finished_template_is_closed_even_to_its_own_role(databases: Pos
     assert [template.made_of for template in await databases.templates()] == [None]
     async with connected(access) as connection:
         await databases.finish_template(TEMPLATE, {"commit": "a" * 40})
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        with pytest.raises(ENDED):
             await connection.execute("SELECT 1")
     with pytest.raises(asyncpg.PostgresError):
         await run(access, "SELECT 1")
@@ -376,7 +376,7 @@ async def test_a_database_that_grows_is_told_then_read_only_then_shut(
     await run(access, "BEGIN READ WRITE; DELETE FROM note; COMMIT")
     async with connected(access) as connection:
         assert await with_share(1.3) is Fill.SHUT
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        with pytest.raises(ENDED):
             await connection.execute("SELECT 1")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await run(access, "SELECT 1")
@@ -426,7 +426,7 @@ async def answers(databases: PostgresDatabases) -> bool:
 
 async def busy(access: object, statement: str) -> None:
     """Run a statement that is expected to be ended."""
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+    with pytest.raises(ENDED):
         await run(access, statement)  # type: ignore[arg-type]
 
 
@@ -443,7 +443,7 @@ async def hammering(
                 async with connected(databases.access(name, PASSWORD)) as connection:
                     while not stop.is_set():
                         await connection.execute("SELECT pg_sleep(0.05)")
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except ENDED as error:
                 if errors is not None:
                     errors.append(error)
                 await asyncio.sleep(0)

@@ -8,6 +8,9 @@ import asyncpg
 
 from orchestrator.ports import DatabaseAccess
 
+ENDED = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""How a client learns that the server ended its session: it was waiting, idle, or just about to ask."""
+
 
 @asynccontextmanager
 async def connected(
