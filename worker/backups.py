@@ -3,8 +3,6 @@
 A deployment that puts the database aside meanwhile ends the dump, which is then tried again.
 """
 
-import asyncio
-
 import structlog
 
 from orchestrator import dumping
@@ -17,18 +15,8 @@ LOOK_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
-async def back_up_regularly(hands: Hands) -> None:
-    """Take what is due until cancelled, one after the other: a dump reads as much as the disk gives."""
-    while True:
-        try:
-            await back_up(hands)
-        except Exception as error:  # noqa: BLE001 - one failed round does not end the next
-            _log.warning("backups failed", reason=f"{type(error).__name__}: {error}")
-        await asyncio.sleep(LOOK_SECONDS)
-
-
 async def back_up(hands: Hands) -> None:
-    """One round."""
+    """One round, one backup after the other: a dump reads as much as the disk gives."""
     for preview in await hands.store.backups.claim():
         try:
             await _take(hands, preview)

@@ -5,30 +5,20 @@ it, so an image that stands nowhere may go; should one be removed right when som
 misses it, and it is built again.
 """
 
-import asyncio
 from collections.abc import Mapping
 
-import structlog
-
-from orchestrator.errors import PreviewdError, TemporaryError
+from orchestrator.errors import TemporaryError
 from orchestrator.names import REPOSITORY_LABEL, instance_labels
 from worker.context import Hands
 
 PAUSE_SECONDS = 300.0
 
-_log = structlog.get_logger()
 
-
-async def keep_house_regularly(hands: Hands) -> None:
-    """Until cancelled. What fails is tried again the next time."""
-    while True:
-        await asyncio.sleep(PAUSE_SECONDS)
-        try:
-            await discard_images(hands)
-            if hands.settings.build_cache_bytes:
-                await hands.engine.limit_build_cache(hands.settings.build_cache_bytes)
-        except PreviewdError as error:
-            _log.warning("housekeeping failed", reason=error.message)
+async def keep_house(hands: Hands) -> None:
+    """One round."""
+    await discard_images(hands)
+    if hands.settings.build_cache_bytes:
+        await hands.engine.limit_build_cache(hands.settings.build_cache_bytes)
 
 
 async def discard_images(hands: Hands, repository: int | None = None) -> None:

@@ -33,18 +33,22 @@ from orchestrator.settings import Settings, asyncpg_url
 from orchestrator.store import Store, connect
 from orchestrator.vault import Vault
 from orchestrator.views import Views
-from worker import jobs
-from worker.backups import back_up_regularly
+from worker import backups, housekeeping, jobs, sweep, watchdog
 from worker.context import Hands
-from worker.housekeeping import keep_house_regularly
-from worker.sweep import sweep_regularly
+from worker.regularly import Chore, regularly
 from worker.turns import Turns
-from worker.watchdog import watch_regularly
 
 CONVERGE_SECONDS = 3600
 """Upper bound of one job. Steps have limits of their own and say which was reached; arq would only cut them off."""
 
 REPORT_SECONDS = 120
+
+CHORES = (
+    Chore(name="sweep", round=sweep.sweep, pause=sweep.SWEEP_SECONDS),
+    Chore(name="housekeeping", round=housekeeping.keep_house, pause=housekeeping.PAUSE_SECONDS),
+    Chore(name="watchdog", round=watchdog.watch, pause=watchdog.WATCH_SECONDS),
+    Chore(name="backups", round=backups.back_up, pause=backups.LOOK_SECONDS),
+)
 REDIS_RETRIES = 20
 
 
@@ -135,8 +139,7 @@ def _start(settings: Settings) -> Any:
         stack = contextlib.AsyncExitStack()
         context["stack"] = stack
         context[jobs.HANDS] = hands = await stack.enter_async_context(open_hands(settings))
-        works = (sweep_regularly, keep_house_regularly, watch_regularly, back_up_regularly)
-        context["regularly"] = [asyncio.create_task(work(hands)) for work in works]
+        context["regularly"] = [asyncio.create_task(regularly(chore, hands)) for chore in CHORES]
 
     return start
 

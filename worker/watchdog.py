@@ -1,7 +1,5 @@
 """Looks after the previews' Postgres: ends what lasts too long, holds databases to their size, records their use."""
 
-import asyncio
-
 import structlog
 
 from orchestrator.databases import Budget, Policed
@@ -14,16 +12,6 @@ WATCH_SECONDS = 15.0
 """How long a database may grow, or a session last, beyond what is allowed. Two workers that watch do no harm."""
 
 _log = structlog.get_logger()
-
-
-async def watch_regularly(hands: Hands) -> None:
-    """Watch until cancelled. One failed round does not end the next."""
-    while True:
-        try:
-            await watch(hands)
-        except Exception as error:  # noqa: BLE001 - see the docstring
-            _log.warning("the previews' databases are not watched", reason=f"{type(error).__name__}: {error}")
-        await asyncio.sleep(WATCH_SECONDS)
 
 
 async def watch(hands: Hands) -> None:

@@ -400,20 +400,8 @@ async def test_services_that_build_alike_build_once(world: World) -> None:
 
 @pytest.mark.parametrize(("octets", "asked"), [(1 << 30, [(1 << 30,)]), (0, [])])
 async def test_the_build_cache_is_held_to_its_limit_where_there_is_one(
-    world: World, monkeypatch: pytest.MonkeyPatch, octets: int, asked: list[tuple[int]]
+    world: World, octets: int, asked: list[tuple[int]]
 ) -> None:
-    monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 0)
     world.hands.settings.__dict__["build_cache_bytes"] = octets
-    rounds = asyncio.Event()
-
-    async def before(name: str, _: tuple[object, ...]) -> None:
-        if name == "objects" and sum(called == "objects" for called, _ in world.engine.calls) > 1:
-            rounds.set()
-
-    world.engine.before = before
-    keeping = asyncio.create_task(housekeeping.keep_house_regularly(world.hands))
-    try:
-        await asyncio.wait_for(rounds.wait(), 30)
-    finally:
-        keeping.cancel()
-    assert [arguments for name, arguments in world.engine.calls if name == "limit_build_cache"][:1] == asked
+    await housekeeping.keep_house(world.hands)
+    assert [arguments for name, arguments in world.engine.calls if name == "limit_build_cache"] == asked
