@@ -93,6 +93,8 @@ previews = Table(
     Column("comment_id", BigInteger),
     Column("reported", Text, doc="hash of what the forge was last told"),
     Column("reported_at", DateTime(timezone=True), doc="the updated_at that it was told of"),
+    Column("report_after", DateTime(timezone=True), doc="not before then is the forge told again: it refused"),
+    Column("forge_deployment", BigInteger, doc="the forge's own record of the deployment that we keep true there"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
@@ -209,4 +211,23 @@ backup_schedules = Table(
     Column("every_seconds", BigInteger, nullable=False),
     Column("keep", Integer, nullable=False, doc="how many backups are kept, the newest"),
     Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+dependencies = Table(
+    "dependencies",
+    metadata,
+    Column("name", Text, primary_key=True, doc="what the worker needs: `engine`, `previews-postgres`, `github`, …"),
+    Column("fault", Text, nullable=False, server_default="", doc="what is wrong with it; nothing while it answers"),
+    Column("since", DateTime(timezone=True), nullable=False, server_default=func.now(), doc="so it is since then"),
+    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now(), doc="when a worker looked"),
+)
+
+leaks = Table(
+    "leaks",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("preview", Text, nullable=False, server_default="", doc="whose it was, if anything says so"),
+    Column("reason", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False, server_default=func.now(), doc="first seen by a round"),
 )
