@@ -6,16 +6,18 @@ BOOTSTRAP := $(PYTHON) deploy/bootstrap.py
 BIN := .venv/bin
 COMPILE := uv pip compile --universal --generate-hashes --no-header --quiet
 
-export ONCE
+export ONCE CYCLES SEED WITHOUT AT MINUTES
 
-.PHONY: demo test check fuzz bench setup engine-stop lock clean
+.PHONY: demo test check fuzz bench chaos setup engine-stop lock clean
 
 demo:           ## the main job, from nothing, on this machine; ONCE=1 ends by itself
 	@$(BOOTSTRAP) run -- $(BIN)/python -m tests.demo
 
 test:           ## everything, on real parts
 	@$(BOOTSTRAP) registry
-	@$(BOOTSTRAP) run -- $(BIN)/python -m pytest
+	@$(BOOTSTRAP) environment
+	$(BIN)/python -m pytest -m "not docker" -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BOOTSTRAP) run -- $(BIN)/python -m pytest -m docker
 	@echo "test: all of it passed"
 
 check:          ## format, lint, types, imports, unit tests: needs nothing running
@@ -32,6 +34,9 @@ fuzz:           ## generated Compose files, read by Compose and by us: for MINUT
 
 bench:          ## the figures, as ratios to a peer in the same run; FIGURES="builds stacks" runs some of them
 	@$(BOOTSTRAP) run -- $(BIN)/python -m tests.bench $(FIGURES)
+
+chaos:          ## hundreds of pull requests while everything that may die does; PARTS=storm CYCLES=50 SEED=7 WITHOUT=…
+	@$(BOOTSTRAP) run -- $(BIN)/python -m tests.chaos $(PARTS)
 
 setup:          ## the environment, a Docker Engine and the base image, to keep while developing
 	@$(BOOTSTRAP) engine

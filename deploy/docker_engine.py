@@ -105,6 +105,17 @@ def start(own: OwnEngine) -> None:
     _wait(own, process)
 
 
+def restart(own: OwnEngine) -> None:
+    """End the engine that we started, and start it again. Ends the program when it is somebody else's."""
+    if not own.started_by.exists():
+        fail("the Docker Engine is not ours to restart: it ran before we came")
+    kept = not own.mark.exists()
+    stop(own)
+    start(own)
+    if kept:
+        keep(own)
+
+
 def stop_when_unused(own: OwnEngine) -> None:
     """Stop the engine if a run started it for itself."""
     if own.mark.exists():

@@ -22,7 +22,7 @@ import registry
 from bootstrap import ROOT, apt_install, fail, one_at_a_time, say
 from docker_engine import OwnEngine
 
-USAGE = "usage: bootstrap.py environment | engine | engine-stop | registry | run -- COMMAND…"
+USAGE = "usage: bootstrap.py environment | engine | engine-restart | engine-stop | registry | run -- COMMAND…"
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SIGNALLED = 128
 WRONG_USAGE = 2
@@ -70,6 +70,9 @@ def main(arguments: list[str]) -> int:
             with one_at_a_time():
                 registry.ensure()
             return 0
+        case ["engine-restart"]:
+            docker_engine.restart(OwnEngine())
+            return 0
         case ["engine-stop"]:
             docker_engine.stop(OwnEngine())
             return 0
@@ -85,9 +88,10 @@ def run_command(command: list[str]) -> int:
         address, made_image = "", False
         try:
             with one_at_a_time():
+                was_there = bool(docker_engine.find())
                 address = set_up_engine()
                 made_image = base_image.ensure(address)
-            return _run(command, address, signals)
+            return _run(command, address, signals, may_restart=not was_there)
         except Interrupted as stopped:
             return SIGNALLED + stopped.number
         finally:
@@ -113,8 +117,10 @@ def take_away(image_at: str) -> None:
     docker_engine.stop_when_unused(OwnEngine())
 
 
-def _run(command: list[str], address: str, signals: Signals) -> int:
-    environment = os.environ | {"DOCKER_HOST": address, "PREVIEWD_DOCKER_HOST": address}
+def _run(command: list[str], address: str, signals: Signals, *, may_restart: bool) -> int:
+    """`may_restart` is said to the command as ENGINE_RESTART, unless somebody has said so or the contrary."""
+    chosen = {"ENGINE_RESTART": str(int(may_restart))} | os.environ
+    environment = chosen | {"DOCKER_HOST": address, "PREVIEWD_DOCKER_HOST": address}
     signals.command = subprocess.Popen(command, cwd=ROOT, env=environment, process_group=0)
     try:
         code = signals.command.wait()

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, tuple_, update
+from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.preview import PreviewId
+from orchestrator.rows import of
 from orchestrator.tables import backup_schedules, backups
 
 USUAL_KEEP = 7
@@ -59,11 +60,11 @@ class Backups:
     async def unschedule(self, preview: PreviewId) -> None:
         """Take none by itself any more; those that are there stay."""
         async with self._engine.begin() as connection:
-            await connection.execute(delete(backup_schedules).where(_of(backup_schedules, preview)))
+            await connection.execute(delete(backup_schedules).where(of(backup_schedules, preview)))
 
     async def schedule_of(self, preview: PreviewId) -> Schedule | None:
         async with self._engine.connect() as connection:
-            query = select(backup_schedules).where(_of(backup_schedules, preview))
+            query = select(backup_schedules).where(of(backup_schedules, preview))
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
@@ -84,7 +85,7 @@ class Backups:
     async def succeeded(self, preview: PreviewId, file: str, size: int) -> Backup:
         """Record one. What failed before it is of no interest any more."""
         async with self._engine.begin() as connection:
-            await connection.execute(delete(backups).where(_of(backups, preview), backups.c.file == ""))
+            await connection.execute(delete(backups).where(of(backups, preview), backups.c.file == ""))
             statement = insert(backups).values(**_key(preview), file=file, bytes=size).returning(backups)
             return _backup((await connection.execute(statement)).one())
 
@@ -92,17 +93,17 @@ class Backups:
         """Record why there is none, and try again before long if it was a scheduled one."""
         soon = func.now() + timedelta(seconds=AGAIN_SECONDS)
         async with self._engine.begin() as connection:
-            await connection.execute(delete(backups).where(_of(backups, preview), backups.c.file == ""))
+            await connection.execute(delete(backups).where(of(backups, preview), backups.c.file == ""))
             await connection.execute(insert(backups).values(**_key(preview), error=error))
             await connection.execute(
                 update(backup_schedules)
-                .where(_of(backup_schedules, preview))
+                .where(of(backup_schedules, preview))
                 .values(due_at=func.least(backup_schedules.c.due_at, soon))
             )
 
     async def of(self, preview: PreviewId) -> list[Backup]:
         """All of a preview, newest first."""
-        return await self._read(_of(backups, preview))
+        return await self._read(of(backups, preview))
 
     async def find(self, number: int) -> Backup | None:
         """The one of this id, of whatever preview; None also for one that failed."""
@@ -113,24 +114,20 @@ class Backups:
         async with self._engine.begin() as connection:
             await connection.execute(delete(backups).where(backups.c.id.in_(ids)))
 
-    async def forget_all(self, preview: PreviewId) -> None:
-        """The preview is removed."""
-        async with self._engine.begin() as connection:
-            for table in (backups, backup_schedules):
-                await connection.execute(delete(table).where(_of(table, preview)))
-
     async def _read(self, condition: Any) -> list[Backup]:
         query = select(backups).where(condition).order_by(backups.c.id.desc())
         async with self._engine.connect() as connection:
             return [_backup(row) for row in await connection.execute(query)]
 
 
+async def forget_all(connection: AsyncConnection, preview: PreviewId) -> None:
+    """The preview is removed. Done by `store`, which looks at the lease in the same transaction."""
+    for table in (backups, backup_schedules):
+        await connection.execute(delete(table).where(of(table, preview)))
+
+
 def _key(preview: PreviewId) -> dict[str, int]:
     return {"repository": preview.repository, "number": preview.number}
-
-
-def _of(table: Any, preview: PreviewId) -> Any:
-    return tuple_(table.c.repository, table.c.number) == (preview.repository, preview.number)
 
 
 def _backup(row: Row[Any]) -> Backup:

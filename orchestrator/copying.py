@@ -91,8 +91,7 @@ def will_migrate(tree: MigrationTree, revisions: Collection[str] | None) -> bool
 def changed_migrations(record: Mapping[str, str], tree: MigrationTree | None, revisions: Collection[str] | None) -> str:
     """What of the migrations that a database has had is not as it was, in words; empty when all of it is."""
     if tree is not None and revisions is not None and all(is_known(tree, revision) for revision in revisions):
-        # What it never had may be edited: nobody will miss it.
-        had = {path for path, digest in recorded(tree, revisions).items() if digest not in record.values()}
+        had = _had_otherwise(record, tree, revisions)
         return f"{', '.join(sorted(had))} changed after it had been applied" if had and record else ""
     found = drift(record, tree)
     if found.changed:
@@ -100,6 +99,17 @@ def changed_migrations(record: Mapping[str, str], tree: MigrationTree | None, re
     if found.removed:
         return f"{', '.join(found.removed)} was applied, and is gone"
     return ""
+
+
+def _had_otherwise(record: Mapping[str, str], tree: MigrationTree, revisions: Collection[str]) -> set[str]:
+    """The applied migrations that are not as they were recorded. What was never applied may be edited.
+
+    One that the record lacks altogether was applied after it: the record is from a dump of our own state. Only where
+    a recorded one is gone may it be that one under another name.
+    """
+    may_be_another = not set(record.values()) <= set(digests(tree).values())
+    unrecorded = {path: d for path, d in recorded(tree, revisions).items() if d not in record.values()}
+    return {path for path in unrecorded if path in record or may_be_another}
 
 
 def asks_for_descent(policy: Reset | None) -> bool:

@@ -1,19 +1,28 @@
 """DATA_DIR: the one directory that a machine's previewd keeps, and who may use it.
 
-Read by `previewd up`. It holds the embedded servers' files, their logs, and the passwords that were made for them.
+It holds the embedded servers' files, their logs, and the passwords that were made for them; and of each preview the
+files that its containers mount, its backups, and the git objects of its repository.
 """
 
+import contextlib
 import fcntl
+import glob
 import json
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.errors import ConfigurationError
+from orchestrator import fence
+from orchestrator.errors import ConfigurationError, OperatorError
 
 PASSWORD_BYTES = 32
+
+_GONE = re.compile(r"\.(\d+)(?:-\d+|\.git)\.gone-[0-9a-f]+")
+"""A folder of a preview, or of a repository, that `remove_folder` has put aside."""
 
 
 @contextmanager
@@ -56,3 +65,34 @@ def write_private(file: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     new.replace(file)
+
+
+def remains(data_dir: Path) -> list[tuple[str, int]]:
+    """All that calls of `remove_folder` left: they were killed, or another account owns what lies in it.
+
+    Paths below `data_dir`, each with the repository that it is of.
+    """
+    found = ((path, _GONE.fullmatch(path.name)) for path in data_dir.glob("*/.*.gone-*"))
+    return [(str(path.relative_to(data_dir)), int(match[1])) for path, match in found if match]
+
+
+def discard_remains(data_dir: Path, path: str) -> None:
+    """Try once more. Raises OperatorError when something of it cannot be removed."""
+    left = data_dir / path
+    shutil.rmtree(left, ignore_errors=True)
+    if left.exists():
+        raise OperatorError(f"{left} cannot be removed", "some of it belongs to another account: remove it as root")
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of a preview, if it is there, with all that earlier calls left when they were killed.
+
+    It blocks for as long as that takes. One rename takes the folder away, and what follows touches nothing that anybody
+    may have put in its place: who loses the lease meanwhile does no harm. Raises LeaseLost before the rename only.
+    """
+    aside = f".{folder.name}.gone-"
+    fence.require()
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(folder.with_name(aside + secrets.token_hex(4)))
+    for left in folder.parent.glob(glob.escape(aside) + "*"):
+        shutil.rmtree(left, ignore_errors=True)

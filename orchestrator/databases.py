@@ -93,7 +93,7 @@ class Budget:
         return (
             f"the previews' Postgres has {self.usable} connections to give ({self.max_connections} less "
             f"{self.reserved} in reserve), {sum(self.granted.values())} of them are promised to {len(self.granted)} "
-            f"databases, and this one needs {connections}"
+            f"database{'' if len(self.granted) == 1 else 's'}, and this one needs {connections}"
         )
 
 

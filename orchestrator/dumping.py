@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,11 +12,14 @@ from secrets import token_hex
 from typing import IO
 
 from orchestrator.backups import USUAL_KEEP, Backup, Backups
+from orchestrator.data_dir import remove_folder
 from orchestrator.errors import OperatorError, PreviewdError
 from orchestrator.names import Names
 from orchestrator.ports import Databases
 from orchestrator.preview import PreviewId
 from orchestrator.settings import Settings
+from orchestrator.store import Lease, Store
+from orchestrator.together import in_thread
 from orchestrator.vault import DATABASE_PASSWORD, Vault
 from orchestrator.views import Views
 
@@ -69,10 +71,10 @@ async def take(databases: Databases, rows: Backups, directory: Path, source: Sou
     return taken
 
 
-async def remove_all(rows: Backups, settings: Settings, preview: PreviewId) -> None:
+async def remove_all(store: Store, settings: Settings, lease: Lease) -> None:
     """The preview is removed, and its backups with it."""
-    await rows.forget_all(preview)
-    await asyncio.to_thread(shutil.rmtree, folder(settings, preview), ignore_errors=True)
+    await store.forget_backups(lease)
+    await in_thread(remove_folder, folder(settings, lease.preview))
 
 
 @contextmanager

@@ -10,10 +10,13 @@ PreviewdError
 │   ├── DatabaseFull       … its database is larger than a preview's may be
 │   └── ScriptError        … an SQL file of the repository does not run
 ├── OperatorError          whoever runs previewd: one line on the pull request, all of it in the dashboard
-│   └── ConfigurationError … a setting is missing or wrong
+│   ├── ConfigurationError … a setting is missing or wrong
+│   └── ForgeGone          … what we write to on GitHub is gone, or our access to it
 ├── TemporaryError         nobody yet: tried again, for a while
-│   ├── NoConnectionsLeft  … the previews' Postgres has promised all that it has
+│   ├── NoRoom             … something of the machine is used up: the preview waits in line
+│   │   └── NoConnectionsLeft … the previews' Postgres has promised all that it has
 │   └── Unavailable        … something that we need is away: tried again until it is back
+│       ├── DiskFull       … a disk has no room left
 │       └── ForgeUnavailable … GitHub does not answer, or asks us to wait
 ├── Superseded             not an error: a newer push, a close or another verdict ended this run
 └── LeaseLost              not an error: another worker owns this preview now
@@ -21,6 +24,8 @@ PreviewdError
 
 import re
 from dataclasses import dataclass
+
+from orchestrator.admission import Resource
 
 _LONG = re.compile(r"(?<=`)[^`]{61,}(?=`)|[^\s`]{61,}")
 """What a message quotes, or a word of it, that is too long to be shown whole."""
@@ -104,6 +109,10 @@ class ConfigurationError(OperatorError):
     """A setting is missing or wrong."""
 
 
+class ForgeGone(OperatorError):
+    """What we write to on the forge is gone, or our access to it."""
+
+
 class TemporaryError(PreviewdError):
     """Nobody has to act: the same attempt may succeed later."""
 
@@ -116,6 +125,14 @@ class Unavailable(TemporaryError):
         self.retry_after = retry_after
 
 
+class DiskFull(Unavailable):
+    """A disk that we need has no room left. `where` names whose it is, `words` are those of whoever found out."""
+
+    def __init__(self, where: str, words: str, remedy: str) -> None:
+        super().__init__(f"no room is left on the disk of {where}: {words}", retry_after=30.0)
+        self.remedy = remedy
+
+
 class ForgeUnavailable(Unavailable):
     """The forge did not answer, or asked us to wait. `retry_after` is in seconds."""
 
@@ -123,8 +140,19 @@ class ForgeUnavailable(Unavailable):
         super().__init__(message, retry_after)
 
 
-class NoConnectionsLeft(TemporaryError):
+class NoRoom(TemporaryError):
+    """The machine has none left of what the preview needs. The message is the observation, with its numbers."""
+
+    def __init__(self, message: str, lacks: Resource, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.lacks = lacks
+
+
+class NoConnectionsLeft(NoRoom):
     """Another role's connections would exceed what the previews' Postgres has. The message shows the arithmetic."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message, Resource.CONNECTIONS, remedy)
 
 
 class Superseded(PreviewdError):

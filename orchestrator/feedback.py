@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from orchestrator.admission import told_reason
 from orchestrator.preview import State, Step
 from orchestrator.records import Deployment, Preview
 from orchestrator.usage import DatabaseUse, connections_sentence, size_sentence
@@ -74,8 +75,12 @@ class Feedback:
     """None when there is no commit of which anything could be said."""
 
     @property
-    def digest(self) -> str:
-        return hashlib.sha256(f"{self.body}\0{self.status}".encode()).hexdigest()
+    def comment_digest(self) -> str:
+        return hashlib.sha256(self.body.encode()).hexdigest()
+
+    @property
+    def status_digest(self) -> str:
+        return hashlib.sha256(str(self.status).encode()).hexdigest()
 
 
 def render(
@@ -137,7 +142,7 @@ def _summary(preview: Preview, deployment: Deployment | None) -> str:
             return f"{commit} is live{f' after {took}' if took else ''}: {plain(preview.reason)}."
         case State.WAITING:
             what = "No newer commit runs" if preview.serving_commit else "Nothing runs for this pull request"
-            return f"{what}: {plain(preview.reason)}."
+            return f"{what}: {plain(told_reason(preview.reason, preview.place))}."
         case State.FAILED:
             step = deployment.failed_step if deployment else None
             return f"{commit} failed{f' at **{step.value}**' if step else ''}."
@@ -235,5 +240,5 @@ def _status(preview: Preview) -> Status | None:
     state = _STATUS.get(preview.state)
     if state is None or preview.commit is None:
         return None
-    first_line = preview.reason.partition("\n")[0]
+    first_line = told_reason(preview.reason, preview.place).partition("\n")[0]
     return Status(commit=preview.commit, state=state, description=_CONTROL.sub("", _ANSI.sub("", first_line))[:140])

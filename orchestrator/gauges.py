@@ -7,8 +7,10 @@ from sqlalchemy import Row, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from orchestrator.at_once import at_once
 from orchestrator.databases import Budget
 from orchestrator.preview import PreviewId
+from orchestrator.rows import of
 from orchestrator.tables import CHANNEL, database_usage, previews, server_usage
 from orchestrator.usage import QUIET, DatabaseUse, Measured, ServerUse, is_crowded
 
@@ -18,7 +20,7 @@ THE_SERVER = 1
 
 class Gauges:
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        self._engine, self._at_once = engine, at_once(engine)
 
     async def record(self, measured: Mapping[PreviewId, Measured], budget: Budget) -> None:
         """Keep one round of measurements; those of databases that are gone go too.
@@ -28,7 +30,7 @@ class Gauges:
         async with self._engine.begin() as connection:
             before = await _all(connection)
             for preview in before.keys() - measured.keys():
-                await connection.execute(delete(database_usage).where(_is(preview)))
+                await connection.execute(delete(database_usage).where(of(database_usage, preview)))
             for preview, found in sorted(measured.items()):
                 after = await _put(connection, preview, found, before.get(preview))
                 if after.level != (before[preview].level if preview in before else QUIET):
@@ -37,13 +39,13 @@ class Gauges:
 
     async def of(self, preview: PreviewId) -> DatabaseUse | None:
         """None until it was measured, and when the preview has no database of ours."""
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(select(database_usage).where(_is(preview)))).one_or_none()
+        async with self._at_once.connect() as connection:
+            row = (await connection.execute(select(database_usage).where(of(database_usage, preview)))).one_or_none()
         return None if row is None else _use(row)
 
     async def server(self) -> ServerUse | None:
         """None until it was measured."""
-        async with self._engine.connect() as connection:
+        async with self._at_once.connect() as connection:
             row = (await connection.execute(select(server_usage))).one_or_none()
         if row is None:
             return None
@@ -98,10 +100,6 @@ async def _tell(connection: AsyncConnection, preview: PreviewId) -> None:
     of = tuple_(previews.c.repository, previews.c.number) == (preview.repository, preview.number)
     await connection.execute(update(previews).where(of).values(updated_at=func.clock_timestamp()))
     await connection.execute(select(func.pg_notify(CHANNEL, str(preview))))
-
-
-def _is(preview: PreviewId) -> Any:
-    return (database_usage.c.repository == preview.repository) & (database_usage.c.number == preview.number)
 
 
 def _use(row: Row[Any]) -> DatabaseUse:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
+from orchestrator.names import mark_of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undo:
@@ -36,7 +38,11 @@ class Holding:
     origin: str = ""
     """What it held at first, for people."""
     resets: int = 0
-    """Containers that worked on an earlier one have done nothing for this one: it is part of what they are."""
+    """Sets it apart from each database that was here before it; 0 is the first.
+
+    Containers that worked on an earlier one have done nothing for this one: it is part of what they are. It is no
+    count, which would come twice when our own state is restored.
+    """
     undo: Undo | None = None
     discard: str = ""
     """A snapshot that nobody needs any more."""
@@ -58,8 +64,8 @@ class Holding:
 
     @property
     def incarnation(self) -> int:
-        """How often the database that containers now find was put in place of another."""
-        return self.resets + 1 if self.undo and self.undo.reset else self.resets
+        """The same of the database that containers now find."""
+        return mark_of(self.undo.snapshot) if self.undo and self.undo.reset else self.resets
 
     @property
     def story(self) -> str:

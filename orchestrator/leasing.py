@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from orchestrator import fence
 from orchestrator.errors import TemporaryError
 from orchestrator.preview import PreviewId
 from orchestrator.store import Lease, Store
@@ -31,7 +32,8 @@ async def with_lease(store: Store, preview: PreviewId, work: Callable[[Lease], A
         await work(lease)
 
     try:
-        await alongside(working(), _keep(store, lease))
+        with fence.under(lease.fence):
+            await alongside(working(), _keep(store, lease))
     finally:
         await store.release(lease)
 
@@ -51,4 +53,4 @@ async def _borrow(store: Store, preview: PreviewId) -> Lease:
 async def _keep(store: Store, lease: Lease) -> None:
     while True:
         await asyncio.sleep(_RENEW_SECONDS)
-        await store.renew(lease)
+        await store.keep(lease)

@@ -31,6 +31,12 @@ INSTANCE_PATTERN = r"[a-z][a-z0-9]{0,15}"
 
 TEMPLATE_HASH_LENGTH = 12
 
+FIRST_SNAPSHOT = 1_000_000_000
+"""Snapshots that people ask for are numbered by the clock. Smaller numbers are of deployments, in older versions."""
+
+MARK_LENGTH = 12
+"""Hexadecimal digits. With them the longest name of a database is as long as Postgres takes it: 63 octets."""
+
 DNS_LABEL_LENGTH = 63
 """Octets of one label of a host name (RFC 1035, section 2.3.4)."""
 
@@ -53,8 +59,15 @@ class Names:
         return f"{self.instance}_{self.preview.repository}_{self.preview.number}"
 
     def snapshot(self, number: int) -> str:
-        """A copy of the database, to go back to. `number` sets apart the snapshots of one preview."""
+        """A copy of the database that somebody asked for. `number` sets apart the snapshots of one preview."""
         return f"{self.database}_s{number}"
+
+    def way_back(self, mark: str) -> str:
+        """A copy of the database for as long as a commit is not proven. `mark` is random, of MARK_LENGTH digits.
+
+        A number would come twice when our own state is restored, and lead back to what another commit found.
+        """
+        return f"{self.database}_w{mark}"
 
     def network(self, network: str = "default", *, internal: bool = False) -> str:
         """An internal network has a name of its own: one that becomes internal is made beside the one that was not."""
@@ -125,6 +138,11 @@ def template(instance: str, repository: int, made_of: str) -> str:
     return f"{instance}_{repository}_t{hashlib.sha256(made_of.encode()).hexdigest()[:TEMPLATE_HASH_LENGTH]}"
 
 
+def mark_of(copy: str) -> int:
+    """What sets a copy apart from all others of its database, as a number."""
+    return int(copy.rpartition("_")[2][1:], 16)
+
+
 def next_database(database: str) -> str:
     """Where a preview's database is made anew while the present one is still in use."""
     return f"{database}_n"
@@ -145,6 +163,7 @@ class DatabaseKind(StrEnum):
 
     PREVIEW = "preview"
     SNAPSHOT = "snapshot"
+    WAY_BACK = "way back"
     NEXT = "next"
     DISCARDED = "discarded"
     TEMPLATE = "template"
@@ -157,6 +176,7 @@ def kind_of_database(instance: str, database: str) -> DatabaseKind | None:
     patterns = {
         DatabaseKind.PREVIEW: r"\d+",
         DatabaseKind.SNAPSHOT: r"\d+_s\d+",
+        DatabaseKind.WAY_BACK: rf"\d+_w[0-9a-f]{{{MARK_LENGTH}}}",
         DatabaseKind.NEXT: r"\d+_n",
         DatabaseKind.DISCARDED: r"\d+_d",
         DatabaseKind.TEMPLATE: rf"t[0-9a-f]{{{TEMPLATE_HASH_LENGTH}}}",
@@ -167,8 +187,14 @@ def kind_of_database(instance: str, database: str) -> DatabaseKind | None:
 
 def preview_of_database(instance: str, database: str) -> PreviewId | None:
     """Read back whose a database or role is, snapshots and the like included; None when it is no preview's of ours."""
-    match = re.fullmatch(rf"{re.escape(instance)}_(\d+)_(\d+)(_s\d+|_n|_d)?", database)
+    match = re.fullmatch(rf"{re.escape(instance)}_(\d+)_(\d+)(_s\d+|_w[0-9a-f]+|_n|_d)?", database)
     return PreviewId(int(match[1]), int(match[2])) if match else None
+
+
+def was_asked_for(instance: str, database: str) -> bool:
+    """Whether it is a snapshot that somebody asked for, and may want to go back to."""
+    is_snapshot = kind_of_database(instance, database) is DatabaseKind.SNAPSHOT
+    return is_snapshot and int(database.rpartition("_s")[2]) >= FIRST_SNAPSHOT
 
 
 def role_of_database(instance: str, database: str) -> str:

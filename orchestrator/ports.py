@@ -14,6 +14,7 @@ from typing import IO, Any, Protocol
 
 from orchestrator.compose.database.servers import ServerFacts
 from orchestrator.databases import Budget, Policed, Template
+from orchestrator.environments import ForgeDeployment
 from orchestrator.policy import Pull
 
 Log = Callable[[str], Awaitable[None]]
@@ -43,7 +44,11 @@ class ContainerStatus:
     """Every network that it is connected to, running or not, by name."""
     volumes: frozenset[str] = frozenset()
     """What it may write to beside itself: volumes by name, bound files and folders by their path on the host."""
+    binds: frozenset[str] = frozenset()
+    """Every file and folder of the host that is mounted in it, also where it may only read."""
     created_at: datetime
+    started_at: datetime | None = None
+    """When it was last started, by the Engine's clock; None before that."""
     finished_at: datetime | None = None
     """When it last ended, by the Engine's clock; None before that."""
 
@@ -68,6 +73,8 @@ class Image:
     health_times: HealthTimes = HealthTimes()
     on_build: tuple[str, ...] = ()
     """The instructions that its ONBUILD lines add to whatever is built on it."""
+    volumes: tuple[str, ...] = ()
+    """The paths of its VOLUME lines, sorted: each container of it has a volume there that has no name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +151,16 @@ class EngineObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEvent:
+    """Something happened to a container: it ended (`die`), or was removed (`destroy`)."""
+
+    action: str
+    container: str
+    """Its name."""
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """A program to run inside of a running container; as its own user and in its own directory, if nothing is said."""
 
@@ -156,8 +173,14 @@ class Command:
 class Engine(Protocol):
     """A Docker Engine, API 1.41 or newer."""
 
+    async def ping(self) -> None:
+        """Return when it answers, within a few seconds. Raises Unavailable, also for one that hangs."""
+
     async def gateway(self) -> str:
         """The host's address on the default bridge: where containers reach a server that runs on the host."""
+
+    async def root(self) -> str:
+        """The folder on the Engine's own machine where it keeps images, containers and volumes."""
 
     async def build(self, request: BuildRequest, context: BuildContext, log: Log) -> str:
         """Build with BuildKit and return the image's id. Cancelling the call stops the build. Raises BuildError."""
@@ -171,6 +194,9 @@ class Engine(Protocol):
 
     async def limit_build_cache(self, octets: int) -> None:
         """Remove the oldest of what builds left, whoever built, until it is no more than this."""
+
+    async def build_cache_bytes(self) -> int:
+        """How much builds have left, whoever built. The Engine measures it, which may take it a minute."""
 
     async def subnets(self) -> list[ipaddress.IPv4Network]:
         """Every subnet that a network of the Engine has: what is taken, as far as the Engine knows."""
@@ -224,6 +250,12 @@ class Engine(Protocol):
         An image without a name, left by one that took it, is called by its id.
         """
 
+    def events(self, labels: Mapping[str, str]) -> AbstractAsyncContextManager[AsyncIterator[EngineEvent]]:
+        """Hear from now on when a container that carries all of these labels ends or is removed.
+
+        The iteration goes on until the Engine goes away: it then ends, or raises Unavailable.
+        """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseAccess:
@@ -242,6 +274,9 @@ class Databases(Protocol):
     Each method may be called again after being killed at any point. Methods that make or change a database are called
     by one worker at a time for each preview; of two that make the same one, the second raises TemporaryError.
     """
+
+    async def ping(self) -> None:
+        """Return when it lets us in and answers. Raises Unavailable."""
 
     def access(self, name: str, password: str) -> DatabaseAccess:
         """How containers reach the database of this name, whether or not it exists yet."""
@@ -329,6 +364,9 @@ class Branch:
 class Forge(Protocol):
     """GitHub, as far as previewd needs it. Every method may raise ForgeUnavailable."""
 
+    async def fault(self) -> str:
+        """What is wrong with it, as its last answer says, or nothing. It is not asked while all is well."""
+
     async def pull(self, repository: int, number: int) -> Pull | None:
         """None when the pull request, or our access to it, is gone."""
 
@@ -342,18 +380,43 @@ class Forge(Protocol):
         """Whether `newer` was made on top of `older`; False also when the forge has forgotten one of the two."""
 
     async def open_pulls(self, repository: int) -> list[Pull]: ...
+    async def repositories(self) -> list[int]:
+        """Every repository that we are installed on; empty when that cannot be known (a plain token)."""
+
+    def write_delay(self, *, final: bool) -> float:
+        """Seconds until the forge may be written to: 0 for now. What is not `final` leaves room for what is."""
+
     async def put_comment(self, repository: int, number: int, marker: str, body: str, known: int | None) -> int | None:
         """Make our comment say `body` and return its id.
 
         `known` is the id from last time; without it, or when it was deleted, the comment is found by `marker` or
-        written anew. None when the pull request takes no comments (locked).
+        written anew. None when the pull request takes no comments (locked). Raises ForgeGone, and OperatorError when
+        we may not comment.
         """
 
     async def put_status(self, repository: int, commit: str, state: str, description: str, url: str) -> None:
-        """Set the commit status `previewd`. `state` is `pending`, `success`, `failure` or `error`."""
+        """Set the commit status `previewd`. `state` is `pending`, `success`, `failure` or `error`.
+
+        Nothing happens when there is no such commit any more. Raises ForgeGone, and OperatorError when we may not.
+        """
+
+    async def put_deployment(self, repository: int, deployment: ForgeDeployment, known: int | None) -> int | None:
+        """Let the forge show a deployment so, and return its id; it is made when there is none, unless it is inactive.
+
+        `known` is the id from last time; without it, or when it was deleted, it is found by its marker. None when
+        there is nothing to show it of, or we may not write deployments: previews do without.
+        """
 
     async def clone_token(self, repository: int) -> str:
         """A token for fetching, empty when none is needed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkout:
+    """What is kept of a pull request's commits. `number` is None for a repository of which nothing is."""
+
+    repository: int
+    number: int | None
 
 
 class Sources(Protocol):
@@ -378,3 +441,6 @@ class Sources(Protocol):
 
     async def remove(self, repository: int, number: int) -> None:
         """Forget a pull request's ref, and the repository with its last one."""
+
+    async def kept(self) -> list[Checkout]:
+        """Of which pull requests something is kept."""

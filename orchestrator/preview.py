@@ -20,6 +20,11 @@ class PreviewId:
         """Whether it stands for what a base branch makes of a database, and for no pull request: those begin at 1."""
         return self.number == 0
 
+    @property
+    def fits(self) -> bool:
+        """Whether a row can have its numbers: Postgres calls any other a wrong query, not an unknown preview."""
+        return 0 <= self.repository < 1 << 63 and 0 <= self.number < 1 << 31
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read the form that `str` writes; raise ValueError for any other."""

@@ -23,10 +23,12 @@ class Preview:
     """The newest commit that was asked to run."""
     serving_commit: str | None
     """The commit that answers under the host, if any does."""
-    comment_id: int | None
-    reported: str | None
     created_at: datetime
     updated_at: datetime
+    waits_for: str | None = None
+    """`orchestrator.admission.Resource`: what it lacks, while it stands in line."""
+    place: int | None = None
+    """… and its place among those who lack the same, from 1 on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class Deployment:
     generation: int
     commit: str
     outcome: str | None
-    """`ready`, `failed`, `superseded`, `interrupted` or `waiting` for connections; None while it runs."""
+    """`ready`, `failed`, `superseded`, `interrupted` or `waiting` in line; None while it runs."""
     failed_step: Step | None
     reason: str
     remedy: str

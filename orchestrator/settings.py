@@ -102,7 +102,15 @@ class Settings(BaseSettings):
     probe_seconds: float = Field(default=120, gt=0)
     """How long a started application may take until its health path answers."""
     max_jobs: int = Field(default=4, ge=1)
-    """Previews on which one worker works side by side."""
+    """Previews that are brought up side by side, by all workers of this machine together. Others wait in line."""
+    max_previews: int = Field(default=100, ge=1)
+    """Previews that are live at once. Whoever comes then waits until one goes; what serves is never limited."""
+    min_free_disk_bytes: int = Field(default=4 << 30, ge=0)
+    """What stays free on the disks of `data_dir` and of the Docker Engine, as far as the worker sees that. With less
+    nothing new begins, and what nobody needs is removed first. 0 looks at no disk."""
+    min_free_memory_bytes: int = Field(default=512 << 20, ge=0)
+    """With less memory available (MemAvailable of /proc/meminfo) no preview begins that has nothing running; only
+    where the Engine is on this machine (`unix://`). 0 does not look."""
     memory_bytes: int = Field(default=1 << 30, ge=64 << 20)
     cpus: float = Field(default=2.0, gt=0)
     pids: int = Field(default=512, ge=16)

@@ -4,14 +4,17 @@ A worker writes only under a lease: each write takes the preview's row and looks
 clock. A worker that lost its lease gets LeaseLost and has no further effect.
 """
 
+import asyncio
+import contextlib
 import ipaddress
 import uuid
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -27,27 +30,52 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from orchestrator.backups import Backups
-from orchestrator.errors import AuthorError, LeaseLost, OperatorError, PreviewdError
+from orchestrator import admission, fence
+from orchestrator.admission import Entry, fair_order
+from orchestrator.at_once import at_once
+from orchestrator.backups import Backups, forget_all
+from orchestrator.dependencies import Dependencies
+from orchestrator.errors import AuthorError, LeaseLost, NoRoom, OperatorError, PreviewdError
+from orchestrator.fence import LEASE_SECONDS, Fence
 from orchestrator.gauges import Gauges
 from orchestrator.holding import Holding
-from orchestrator.lines import Line
+from orchestrator.leaks import Leaks
+from orchestrator.lines import Line, Standing, around, judged
+from orchestrator.looks import Looks
 from orchestrator.policy import Pull
 from orchestrator.preview import PreviewId, State, Step, may_move
+from orchestrator.rows import is_free, of, this
 from orchestrator.tables import CHANNEL, deployments, logs, previews, steps, subnets, transitions
+from orchestrator.telling import Telling
 from orchestrator.templates import Templates, look_again
 from orchestrator.wiring import Wiring
 
-LEASE_SECONDS = 10.0
-"""How long a silent worker keeps its lease: the time after which another takes a killed worker's work."""
+CONNECT_SECONDS = 5.0
+COMMAND_SECONDS = 30.0
+"""How long Postgres may take for one statement: the longest that we send is one of a migration."""
+POOL_SECONDS = 10.0
+"""How long one waits for a connection that another uses."""
+
+DATABASE_FAULTS: tuple[type[Exception], ...] = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+"""What comes out of here and of the views when Postgres does not answer, or has not our tables."""
 
 _LEASE = timedelta(seconds=LEASE_SECONDS)
+
+_SESSION = {"idle_in_transaction_session_timeout": f"{LEASE_SECONDS * 1000:.0f}"}
+"""A worker that is frozen in a transaction holds the preview's row: Postgres ends its session with its lease."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,23 +114,45 @@ class Lease:
 
     preview: PreviewId
     token: uuid.UUID
+    fence: Fence = field(default_factory=Fence, compare=False, repr=False)
+    """What stops the effects that no token can stop: `store` extends it, and who acts asks it."""
 
 
 def connect(url: str, pool_size: int = 5, *, ping: bool = True) -> AsyncEngine:
     """Open previewd's own database. `url` is in asyncpg's form.
 
-    With `ping` a connection is tried before it is used, at the price of one more way to Postgres and back.
+    With `ping` a connection is tried before it is used, at the price of one more way to Postgres and back. Nothing
+    waits for ever: not for a connection, not for one of the pool's, and not for the answer to a statement.
     """
-    return create_async_engine(url, pool_size=pool_size, max_overflow=5, pool_pre_ping=ping, pool_recycle=300)
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=5,
+        pool_pre_ping=ping,
+        pool_recycle=300,
+        pool_timeout=POOL_SECONDS,
+        connect_args={
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": COMMAND_SECONDS,
+            "server_settings": _SESSION,
+        },
+    )
 
 
 class Store:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._at_once = at_once(engine)
         self.backups = Backups(engine)
         self.gauges = Gauges(engine)
+        self.leaks = Leaks(engine)
         self.line = Line(engine)
+        self.looks = Looks(engine)
+        self.telling = Telling(engine)
+        self.dependencies = Dependencies(engine)
         self.templates = Templates(engine)
+        self._judging = asyncio.Lock()
+        """Of this process one at a time stands before the line's lock: each who does holds a connection."""
 
     # The receiver
 
@@ -132,10 +182,8 @@ class Store:
         return Recorded(generation=row.generation) if row.times == 1 else None
 
     async def _execute_at_once(self, statement: Executable, values: Mapping[str, object]) -> Row[Any]:
-        """One statement is a transaction by itself: BEGIN and COMMIT would be two more ways to Postgres and back."""
-        async with self._engine.connect() as connection:
-            at_once = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            return (await at_once.execute(statement, values)).one()
+        async with self._at_once.connect() as connection:
+            return (await connection.execute(statement, values)).one()
 
     async def force(self, preview: PreviewId) -> int | None:
         """Ask for a deployment even when nothing changed; its generation, or None when there is no such preview."""
@@ -150,7 +198,7 @@ class Store:
         async with self._engine.begin() as connection:
             generation: int | None = await connection.scalar(
                 update(previews)
-                .where(_is(preview))
+                .where(this(preview))
                 .values(
                     {previews.c.generation: following, previews.c.retry_at: None, **dict.fromkeys(asked, following)}
                 )
@@ -158,6 +206,18 @@ class Store:
             )
             await _notify(connection, preview)
             return generation
+
+    async def look_again(self, repositories: Collection[int] | None) -> list[tuple[PreviewId, int]]:
+        """Have every live preview of these repositories looked at, of all for None; each with its generation."""
+        of_them = true() if repositories is None else previews.c.repository.in_(repositories)
+        async with self._engine.begin() as connection:
+            rows = await connection.execute(
+                update(previews)
+                .where(previews.c.state != State.REMOVED, of_them)
+                .values(generation=previews.c.generation + 1, attempts=0, retry_at=None)
+                .returning(previews.c.repository, previews.c.number, previews.c.generation)
+            )
+            return [(PreviewId(row.repository, row.number), row.generation) for row in rows]
 
     # Leases
 
@@ -167,21 +227,26 @@ class Store:
 
     async def borrow(self, preview: PreviewId) -> Lease | None:
         """Take the lease though nothing is to be done, so that nobody else acts; None while somebody holds it."""
-        return await self._take(preview, _is_free())
+        return await self._take(preview, is_free())
 
     async def _take(self, preview: PreviewId, condition: Any) -> Lease | None:
-        token = uuid.uuid4()
-        async with self._engine.begin() as connection:
+        lease = Lease(preview=preview, token=uuid.uuid4())
+        sent_at = lease.fence.clock()
+        async with self._at_once.connect() as connection:
             result = await connection.execute(
                 update(previews)
-                .where(_is(preview), condition)
-                .values(lease_token=token, lease_expires_at=func.now() + _LEASE)
+                .where(this(preview), condition)
+                .values(lease_token=lease.token, lease_expires_at=func.now() + _LEASE)
             )
-        return Lease(preview=preview, token=token) if result.rowcount else None
+        if not result.rowcount:
+            return None
+        lease.fence.extend(sent_at)
+        return lease
 
     async def renew(self, lease: Lease) -> int:
         """Keep the lease for another term and return the newest generation. Raises LeaseLost."""
-        async with self._engine.begin() as connection:
+        sent_at = lease.fence.clock()
+        async with self._at_once.connect() as connection:
             generation = await connection.scalar(
                 update(previews)
                 .where(_holds(lease))
@@ -190,21 +255,46 @@ class Store:
             )
         if generation is None:
             raise _lost(lease)
+        lease.fence.extend(sent_at)
         return int(generation)
 
-    async def release(self, lease: Lease) -> None:
-        """Give the lease back. Does nothing when it was lost."""
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                update(previews).where(_holds(lease)).values(lease_token=None, lease_expires_at=None)
-            )
+    async def keep(self, lease: Lease) -> int | None:
+        """The same for as long as it surely holds anyway: None when Postgres does not answer, which may be short."""
+        try:
+            return await self.renew(lease)
+        except DATABASE_FAULTS:
+            if lease.fence.is_up:
+                return None
+            raise
+
+    async def release(self, lease: Lease) -> bool:
+        """Give the lease back, and with it the slot; after this nothing more may happen under it.
+
+        Whether others may find room now: it had a slot, or nothing to wait for. Nothing is done for a lease that was
+        lost. One that cannot be given back, because Postgres is away, runs out by itself: that is no error of its own.
+        """
+        lease.fence.fall()
+        row = None
+        with contextlib.suppress(*DATABASE_FAULTS):
+            async with self._at_once.connect() as connection:
+                result = await connection.execute(
+                    update(previews)
+                    .where(_holds(lease))
+                    .values(lease_token=None, lease_expires_at=None)
+                    .returning(previews.c.admitted_token, previews.c.line_joined_at)
+                )
+                row = result.one_or_none()
+        return row is not None and (row.admitted_token == lease.token or row.line_joined_at is None)
 
     # A preview, under its lease
 
     async def own(self, lease: Lease) -> Row[Any]:
         """The preview's row, read under the lease."""
-        async with self._owned(lease) as (_, row):
-            return row
+        async with self._at_once.connect() as connection:
+            row = (await connection.execute(select(previews).where(_holds(lease)))).one_or_none()
+        if row is None:
+            raise _lost(lease)
+        return row
 
     async def refresh(self, lease: Lease, pull: Pull) -> None:
         """Take over what the forge says about the pull request."""
@@ -228,7 +318,7 @@ class Store:
         async with self._owned(lease) as (connection, _):
             await connection.execute(
                 update(previews)
-                .where(_is(lease.preview))
+                .where(this(lease.preview))
                 .values(settled=func.greatest(previews.c.settled, generation), attempts=0, retry_at=None)
             )
 
@@ -239,8 +329,12 @@ class Store:
                 await _advance(connection, row, State.QUEUED, reason, {})
             attempts = await connection.scalar(
                 update(previews)
-                .where(_is(lease.preview))
-                .values(attempts=previews.c.attempts + int(counts), retry_at=func.now() + timedelta(seconds=seconds))
+                .where(this(lease.preview))
+                .values(
+                    attempts=previews.c.attempts + int(counts),
+                    retry_at=func.now() + timedelta(seconds=seconds),
+                    place=None,  # in line nobody waits for it meanwhile
+                )
                 .returning(previews.c.attempts)
             )
         return int(attempts or 0)
@@ -248,22 +342,51 @@ class Store:
     async def keep_secrets(self, lease: Lease, sealed: bytes) -> None:
         """Keep the preview's secrets, which the caller has encrypted."""
         async with self._owned(lease) as (connection, _):
-            await connection.execute(update(previews).where(_is(lease.preview)).values(secrets=sealed))
+            await connection.execute(update(previews).where(this(lease.preview)).values(secrets=sealed))
 
     async def keep_holding(self, lease: Lease, holding: Holding) -> None:
-        """Keep what is known of the preview's database. It no longer stands in line for one."""
+        """Keep what is known of the preview's database."""
         async with self._owned(lease) as (connection, _):
-            await connection.execute(
-                update(previews).where(_is(lease.preview)).values(database=holding.stored(), line_joined_at=None)
-            )
+            await connection.execute(update(previews).where(this(lease.preview)).values(database=holding.stored()))
 
-    async def join_line(self, lease: Lease, reason: str, seconds: float) -> None:
-        """Let the preview wait, at the place that it may have; it is called, or looks by itself in `seconds`."""
+    async def let_in(
+        self,
+        lease: Lease,
+        commit: str,
+        reason: str,
+        pool: ipaddress.IPv4Network,
+        judge: Callable[[Standing, Entry], NoRoom | None],
+    ) -> None:
+        """Give the preview a slot and put it into the queue, unless `judge` finds that it has to wait.
+
+        Nobody else is let in meanwhile. The slot lasts as long as the lease. Raises what `judge` answers.
+        """
+        async with self._judging, self._owned(lease) as (connection, row):
+            refusal = judge(*await judged(connection, pool, lease.preview))
+            if refusal is None:
+                slot = {"admitted_token": lease.token, "admitted_at": func.clock_timestamp()}
+                values = {"commit": commit, "place": None, "waits_for": None, **slot}
+                await _advance(connection, row, State.QUEUED, reason, values)
+            elif row.state is not State.WAITING:
+                await _advance(connection, row, State.QUEUED, reason, {"commit": commit})
+            elif row.commit != commit:
+                await _change(connection, lease.preview, {"commit": commit})
+        if refusal is not None:
+            raise refusal
+
+    async def join_line(self, lease: Lease, error: NoRoom, pool: ipaddress.IPv4Network, seconds: float) -> None:
+        """Let the preview wait, since when it does already; it is called, or looks by itself in `seconds`."""
         async with self._owned(lease) as (connection, row):
+            standing, own = await around(connection, pool, lease.preview)
+            place = admission.place_of(fair_order((*standing.line, own), standing.served), own, error.lacks)
             values = {
-                "line_joined_at": func.coalesce(previews.c.line_joined_at, func.clock_timestamp()),
+                "line_joined_at": own.joined_at,
+                "line_needs": sorted({*row.line_needs, error.lacks}),
+                "waits_for": error.lacks,
+                "place": place,
                 "retry_at": func.now() + timedelta(seconds=seconds),
             }
+            reason = admission.reason(error.lacks, place, error.message)
             await _advance(connection, row, State.WAITING, reason, values)
 
     async def set_candidate(self, lease: Lease, commit: str, upstream: str, token: str) -> None:
@@ -281,15 +404,22 @@ class Store:
             if row.probe_token is not None or row.candidate_images:
                 await _change(connection, lease.preview, _NO_CANDIDATE)
 
-    async def promote(self, lease: Lease, containers: Iterable[str], reason: str) -> None:
-        """Let the candidate serve everybody, give up its way back, and call the preview ready: all or nothing."""
+    async def promote(
+        self, lease: Lease, containers: Iterable[str], reason: str, *, running: Iterable[str] = (), routed: str = ""
+    ) -> None:
+        """Let the candidate serve everybody, give up its way back, and call the preview ready: all or nothing.
+
+        For `running` and `routed` see `standing.Serving`.
+        """
         async with self._owned(lease) as (connection, row):
             holding = Holding.read(row.database)
             values = _NO_CANDIDATE | {
                 "database": holding and holding.proven().stored(),
                 "serving_commit": row.candidate_commit,
                 "serving_upstream": row.candidate_upstream,
+                "serving_routed": routed,
                 "serving_containers": list(containers),
+                "serving_running": list(running),
                 "serving_images": row.candidate_images,
             }
             await _advance(connection, row, State.READY, reason, values)
@@ -300,13 +430,35 @@ class Store:
             values = _NO_CANDIDATE | _NOT_SERVING
             await _change(connection, lease.preview, values)
 
+    async def hide(self, lease: Lease) -> None:
+        """Lead nobody to what serves, which is down or elsewhere. It stays recorded, to be brought up again."""
+        async with self._owned(lease) as (connection, row):
+            if row.serving_upstream is not None:
+                await _change(connection, lease.preview, {"serving_upstream": None})
+
+    async def show(self, lease: Lease, upstream: str) -> None:
+        """Lead visitors to what serves, at the address that it has now."""
+        async with self._owned(lease) as (connection, _):
+            await _change(connection, lease.preview, {"serving_upstream": upstream})
+
+    async def lives(self, lease: Lease, commit: str, within: timedelta) -> int:
+        """How often this commit came up within so long until now."""
+        query = select(func.count()).where(
+            of(deployments, lease.preview),
+            deployments.c.commit == commit,
+            deployments.c.outcome == "ready",
+            deployments.c.finished_at > func.now() - within,
+        )
+        async with self._owned(lease) as (connection, _):
+            return int(await connection.scalar(query) or 0)
+
     # Images
 
     async def use_images(self, lease: Lease, images: Iterable[str]) -> None:
         """Note which images the candidate is about to need, before the first of them is looked for or built."""
         async with self._owned(lease) as (connection, _):
             await connection.execute(
-                update(previews).where(_is(lease.preview)).values(candidate_images=sorted(set(images)))
+                update(previews).where(this(lease.preview)).values(candidate_images=sorted(set(images)))
             )
 
     # Deployments
@@ -359,21 +511,22 @@ class Store:
             )
 
     async def log(self, deployment: int, step: Step, lines: Iterable[str]) -> None:
-        """Append output. Not guarded by the lease: a late line harms nobody."""
+        """Append output. Guarded by the fence and not by the token: a line that is late by a moment harms nobody."""
+        fence.require()
         rows = [{"deployment": deployment, "step": step, "line": line.replace("\0", "")} for line in lines]
         if rows:
-            async with self._engine.begin() as connection:
+            async with self._at_once.connect() as connection:
                 await connection.execute(insert(logs), rows)
 
     # Subnets
 
     async def subnet_of(self, network: str) -> ipaddress.IPv4Network | None:
-        async with self._engine.connect() as connection:
+        async with self._at_once.connect() as connection:
             subnet = await connection.scalar(select(subnets.c.subnet).where(subnets.c.network == network))
         return None if subnet is None else ipaddress.IPv4Network(subnet)
 
     async def taken_subnets(self) -> list[ipaddress.IPv4Network]:
-        async with self._engine.connect() as connection:
+        async with self._at_once.connect() as connection:
             return [ipaddress.IPv4Network(subnet) for subnet in await connection.scalars(select(subnets.c.subnet))]
 
     async def take_subnet(self, lease: Lease, network: str, subnet: ipaddress.IPv4Network) -> bool:
@@ -387,49 +540,56 @@ class Store:
             return result.rowcount > 0
 
     async def give_up_subnet(self, lease: Lease, subnet: ipaddress.IPv4Network) -> None:
-        """Leave `subnet` alone from now on: something that is not ours uses it."""
+        """Leave `subnet` alone until `retry_subnets`: something uses it of which we know nothing."""
+        nobody = {"network": None, "repository": None, "number": None, "at": func.now()}
         async with self._owned(lease) as (connection, _):
-            await connection.execute(
-                update(subnets).where(subnets.c.subnet == subnet).values(network=None, repository=None, number=None)
-            )
+            await connection.execute(update(subnets).where(subnets.c.subnet == subnet).values(nobody))
+
+    async def avoid_subnets(self, foreign: Iterable[ipaddress.IPv4Network]) -> None:
+        """Leave these alone from now on. Not guarded by a lease: it says something of the machine."""
+        rows = [{"subnet": subnet} for subnet in foreign]
+        if rows:
+            async with self._engine.begin() as connection:
+                await connection.execute(postgresql.insert(subnets).on_conflict_do_nothing(), rows)
+
+    async def retry_subnets(self, seconds: float) -> None:
+        """What something else used so long ago may be offered to the Engine again: it may be free by now."""
+        async with self._engine.begin() as connection:
+            old = subnets.c.at < func.now() - timedelta(seconds=seconds)
+            await connection.execute(delete(subnets).where(subnets.c.network.is_(None), old))
 
     async def free_subnets(self, lease: Lease, kept: Collection[str] = ()) -> None:
         """Those of the preview's networks, except for the networks `kept`, may be taken again."""
         async with self._owned(lease) as (connection, _):
             others = subnets.c.network.not_in(kept)
-            await connection.execute(delete(subnets).where(_of(subnets, lease.preview), others))
+            await connection.execute(delete(subnets).where(of(subnets, lease.preview), others))
+
+    # Backups
+
+    async def forget_backups(self, lease: Lease) -> None:
+        """No backup of the preview is listed any more, and none is taken by itself."""
+        async with self._owned(lease) as (connection, _):
+            await forget_all(connection, lease.preview)
 
     # The sweep and the report
 
     async def due(self) -> list[tuple[PreviewId, int]]:
-        """Previews, with their generation, that have work and no worker."""
+        """Previews, with their generation, that have work and no worker: of those that were put off the first last."""
         query = select(previews.c.repository, previews.c.number, previews.c.generation).where(_is_due())
-        async with self._engine.connect() as connection:
+        query = query.order_by(previews.c.retry_at.nulls_first(), previews.c.created_at)
+        async with self._at_once.connect() as connection:
             rows = await connection.execute(query)
             return [(PreviewId(row.repository, row.number), row.generation) for row in rows]
 
     async def unreported(self) -> list[PreviewId]:
-        """Previews that changed since the forge was last told about them."""
-        stale = and_(
-            previews.c.number > 0,
-            or_(previews.c.reported_at.is_(None), previews.c.reported_at < previews.c.updated_at),
-        )
-        async with self._engine.connect() as connection:
-            rows = await connection.execute(select(previews.c.repository, previews.c.number).where(stale))
-            return [PreviewId(row.repository, row.number) for row in rows]
+        """Previews that changed since the forge was last told about them, and may be told of now: the urgent first."""
+        return await self.telling.due()
 
     async def live_repositories(self) -> list[int]:
         """Repositories that have a preview which is not removed."""
         query = select(previews.c.repository).where(previews.c.number > 0, previews.c.state != State.REMOVED).distinct()
-        async with self._engine.connect() as connection:
+        async with self._at_once.connect() as connection:
             return list(await connection.scalars(query))
-
-    async def reported(self, preview: PreviewId, comment: int | None, digest: str, updated_at: object) -> None:
-        """Note what the forge was told, and as of which change."""
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                update(previews).where(_is(preview)).values(comment_id=comment, reported=digest, reported_at=updated_at)
-            )
 
     @asynccontextmanager
     async def _owned(self, lease: Lease) -> AsyncIterator[tuple[AsyncConnection, Row[Any]]]:
@@ -445,7 +605,9 @@ _ON_ITS_WAY = frozenset({State.QUEUED, State.BUILDING, State.PREPARING, State.ST
 """States that a postponed attempt puts back into the queue. What is ready or waits stays so: it was not disproven."""
 
 _NOT_IN_LINE = frozenset({State.READY, State.FAILED, State.WAITING, State.REMOVING, State.REMOVED})
-"""States in which nobody stands in line for connections, unless it is for them that it waits."""
+"""States in which nobody stands in line, unless it is in line that it waits."""
+
+_OUT_OF_LINE: dict[str, object] = {"line_joined_at": None, "line_needs": [], "waits_for": None, "place": None}
 
 _NO_CANDIDATE: dict[str, object] = {
     "candidate_commit": None,
@@ -456,7 +618,9 @@ _NO_CANDIDATE: dict[str, object] = {
 _NOT_SERVING: dict[str, object] = {
     "serving_commit": None,
     "serving_upstream": None,
+    "serving_routed": "",
     "serving_containers": [],
+    "serving_running": [],
     "serving_images": [],
 }
 
@@ -465,31 +629,20 @@ def _key(preview: PreviewId) -> dict[str, int]:
     return {"repository": preview.repository, "number": preview.number}
 
 
-def _of(table: Any, preview: PreviewId) -> Any:
-    return and_(table.c.repository == preview.repository, table.c.number == preview.number)
-
-
-def _is(preview: PreviewId) -> Any:
-    return _of(previews, preview)
-
-
 def _is_due() -> Any:
     return and_(
         previews.c.settled < previews.c.generation,
-        _is_free(),
+        is_free(),
         or_(previews.c.retry_at.is_(None), previews.c.retry_at < func.now()),
     )
 
 
-def _is_free() -> Any:
-    return or_(previews.c.lease_expires_at.is_(None), previews.c.lease_expires_at < func.now())
-
-
 def _holds(lease: Lease) -> Any:
-    return and_(_is(lease.preview), previews.c.lease_token == lease.token, previews.c.lease_expires_at > func.now())
+    return and_(this(lease.preview), previews.c.lease_token == lease.token, previews.c.lease_expires_at > func.now())
 
 
 def _lost(lease: Lease) -> LeaseLost:
+    lease.fence.fall()
     return LeaseLost(f"the lease of preview {lease.preview} is no longer ours")
 
 
@@ -554,7 +707,7 @@ async def _close_deployment(
     )
     await connection.execute(
         update(deployments)
-        .where(_of(deployments, preview), deployments.c.outcome.is_(None))
+        .where(of(deployments, preview), deployments.c.outcome.is_(None))
         .values(
             outcome=outcome,
             failed_step=unfinished if error else None,
@@ -567,7 +720,8 @@ async def _close_deployment(
 
 
 async def _change(connection: AsyncConnection, preview: PreviewId, values: Mapping[str, object]) -> None:
-    await connection.execute(update(previews).where(_is(preview)).values(**values, updated_at=func.clock_timestamp()))
+    told_again = {"report_after": None, "report_attempts": 0, "updated_at": func.clock_timestamp()}
+    await connection.execute(update(previews).where(this(preview)).values(**values, **told_again))
     await _notify(connection, preview)
 
 
@@ -583,7 +737,7 @@ async def _advance(
                 **_key(preview), generation=row.generation, source=row.state, target=target, reason=reason
             )
         )
-    left_line = {"line_joined_at": None} if target in _NOT_IN_LINE else {}
+    left_line = _OUT_OF_LINE if target in _NOT_IN_LINE else {}
     await _change(connection, preview, {"state": target, "reason": reason, **left_line, **values})
     if target is State.REMOVED and not preview.is_template:
         await connection.execute(look_again(preview.repository))  # it may have been the last to use it

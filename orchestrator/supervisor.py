@@ -6,6 +6,7 @@ whether it is up is the part's own `ready` to say. A part never outlives us, eve
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
@@ -120,11 +121,12 @@ def rotate(log: Path) -> None:
     log.replace(log.with_name(f"{log.name}.1"))
 
 
-def tail(log: Path, lines: int = TAIL_LINES) -> tuple[str, ...]:
-    """The last lines of a log, oldest first; none when there is no log."""
+def tail(log: Path, lines: int = TAIL_LINES, start: int = 0) -> tuple[str, ...]:
+    """The last lines of a log behind its first `start` octets, oldest first; none when there is no log."""
     try:
-        with log.open(encoding="utf-8", errors="replace") as file:
-            return tuple(line.rstrip("\n") for line in deque(file, lines))
+        with log.open("rb") as file:
+            file.seek(start)
+            return tuple(line.decode("utf-8", "replace").rstrip("\n") for line in deque(file, lines))
     except FileNotFoundError:
         return ()
 
@@ -136,6 +138,10 @@ class _Runner:
         self.part = part
         self._say = say
         self._process: Process | None = None
+        self._began_at = 0
+        """Where in the log the lines of this run begin."""
+        self._told: set[str] = set()
+        """Last words that were shown: a part may end of the same cause again and again."""
         self._ended = asyncio.Event()
 
     async def start(self) -> None:
@@ -156,8 +162,11 @@ class _Runner:
         while self._process is not None and not self.part.once:
             await self._process.wait()
             _kill_group(self._process)
-            delay = next_delay(delay, time.monotonic() - started)
+            ran = time.monotonic() - started
+            delay = next_delay(delay, ran)
             self._say(f"{self.part.name} {_how_it_ended(self._process)}: started again in {delay:g} s")
+            if ran < HEALTHY_AFTER_SECONDS:
+                self._show_last_words()
             await asyncio.sleep(delay)
             started = time.monotonic()
             await self._launch()
@@ -182,11 +191,22 @@ class _Runner:
             await self._process.wait()
         self._ended.set()
 
+    def _show_last_words(self) -> None:
+        """Once for each cause. Numbers do not count: times and process ids are others each time."""
+        words = tail(self.part.log, start=self._began_at)
+        cause = re.sub(r"[0-9]+", "", "\n".join(words))
+        if cause not in self._told:
+            self._told.add(cause)
+            for line in words:
+                self._say(f"  {line}")
+            self._say(f"→ {self.part.log} holds all that it wrote")
+
     async def _launch(self) -> Process:
         part = self.part
         part.log.parent.mkdir(parents=True, exist_ok=True)
         wrapper = (sys.executable, "-I", "-S", pdeathsig.__file__, str(os.getpid()), part.user)
         with part.log.open("ab") as log:
+            self._began_at = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *wrapper, *part.argv, stdin=DEVNULL, stdout=log, stderr=STDOUT,
                 env=dict(part.env), cwd=part.cwd, start_new_session=True,

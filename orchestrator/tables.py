@@ -80,21 +80,34 @@ previews = Table(
     Column("lease_token", Uuid),
     Column("lease_expires_at", DateTime(timezone=True)),
     Column("database", JSONB(none_as_null=True), doc="`orchestrator.holding.Holding`: what is known of its database"),
-    Column("line_joined_at", DateTime(timezone=True), doc="since then it waits for database connections"),
+    Column("line_joined_at", DateTime(timezone=True), doc="since then it waits for what the machine has none left of"),
+    Column("line_needs", ARRAY(Text), nullable=False, server_default="{}", doc="what it turned out to need, in line"),
+    Column("waits_for", Text, doc="`orchestrator.admission.Resource`: what it lacks, while it stands in line"),
+    Column("place", Integer, doc="… and its place among those who lack the same, from 1 on"),
+    Column("admitted_token", Uuid, doc="the lease under which it was let in: it has a slot while it holds that one"),
+    Column("admitted_at", DateTime(timezone=True), doc="when it was let in last"),
     Column("secrets", LargeBinary, doc="encrypted JSON: passwords and keys that stay the same across pushes"),
     Column("serving_commit", Text),
     Column("serving_upstream", Text, doc="address:port of the container behind the host"),
+    Column("serving_routed", Text, nullable=False, server_default="", doc="name:port of that container"),
     Column("serving_containers", ARRAY(Text), nullable=False, server_default="{}", doc="names; no other one is kept"),
+    Column("serving_running", ARRAY(Text), nullable=False, server_default="{}", doc="… those that ran when it began"),
     Column("serving_images", ARRAY(Text), nullable=False, server_default="{}", doc="names; what serves was made of"),
     Column("candidate_commit", Text),
     Column("candidate_upstream", Text, doc="asked by the probe only, before it serves"),
     Column("candidate_images", ARRAY(Text), nullable=False, server_default="{}", doc="names, before they are built"),
     Column("probe_token", Text, doc="whoever shows it is routed to the candidate"),
     Column("comment_id", BigInteger),
-    Column("reported", Text, doc="hash of what the forge was last told"),
+    Column("comment_rewritten_for", DateTime(timezone=True), doc="the updated_at for which a deleted one came back"),
+    Column("reported", Text, doc="hash of what the comment last said"),
+    Column("reported_status", Text, doc="hash of what the commit status last said"),
     Column("reported_at", DateTime(timezone=True), doc="the updated_at that it was told of"),
     Column("report_after", DateTime(timezone=True), doc="not before then is the forge told again: it refused"),
-    Column("forge_deployment", BigInteger, doc="the forge's own record of the deployment that we keep true there"),
+    Column("report_attempts", Integer, nullable=False, server_default="0", doc="how often it refused"),
+    Column("reporting_until", DateTime(timezone=True), doc="somebody tells the forge, at most until then"),
+    Column(
+        "forge_deployments", JSONB, nullable=False, server_default="{}", doc="by commit: id there, and what it says"
+    ),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
@@ -220,6 +233,15 @@ dependencies = Table(
     Column("fault", Text, nullable=False, server_default="", doc="what is wrong with it; nothing while it answers"),
     Column("since", DateTime(timezone=True), nullable=False, server_default=func.now(), doc="so it is since then"),
     Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now(), doc="when a worker looked"),
+)
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("name", Text, primary_key=True, doc="`reconcile`, or `forge`, where pull requests are listed more seldom"),
+    Column("by", Text, nullable=False, server_default="", doc="host and process of the worker"),
+    Column("unknown", ARRAY(Text), nullable=False, server_default="{}", doc="what nobody could say in that round"),
+    _now(),  # of `forge`: when they may be listed again
 )
 
 leaks = Table(

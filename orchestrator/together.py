@@ -1,8 +1,13 @@
 """Running things side by side so that nothing outlives what it was started for."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any
+import contextvars
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 async def together(*work: Coroutine[Any, Any, Any]) -> None:
@@ -27,6 +32,30 @@ async def alongside(work: Coroutine[Any, Any, None], watch: Coroutine[Any, Any, 
     finally:
         await _end([working, watching])
     first.result()
+
+
+async def in_thread(call: Callable[..., T], *args: Any, executor: Executor | None = None, **kwargs: Any) -> T:
+    """Run what blocks in a thread, of `executor` if one is given. A cancelled task waits for it: no effect comes after.
+
+    What is to have an effect asks the fence by itself: all threads may be taken, and the call begins when one is free.
+    """
+    inherit = contextvars.copy_context().run
+    thread = asyncio.get_running_loop().run_in_executor(executor, partial(inherit, call, *args, **kwargs))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await _finished(thread)
+        raise
+
+
+async def _finished(thread: "asyncio.Future[Any]") -> None:
+    """Wait for a thread's call, which has an end of its own, through whatever else cancels us meanwhile."""
+    while not thread.done():
+        try:
+            await asyncio.wait([thread])
+        except asyncio.CancelledError:
+            continue
+    thread.exception()  # its outcome is nobody's any more
 
 
 async def _end(tasks: Sequence[asyncio.Future[Any]]) -> None:

@@ -6,15 +6,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from orchestrator.at_once import at_once
 from orchestrator.preview import PreviewId, State
 from orchestrator.records import Deployment, LogLine, Preview, Route, StepTimes, Transition
+from orchestrator.rows import this
 from orchestrator.tables import deployments, logs, previews, steps, transitions
 from orchestrator.wiring import Wiring
 
 
 class Views:
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        self._engine = at_once(engine)
 
     async def live(self) -> list[Preview]:
         """Every preview that is not removed, newest change first."""
@@ -25,14 +27,14 @@ class Views:
         return await self._previews(previews.c.repository > 0)
 
     async def preview(self, preview: PreviewId) -> Preview | None:
-        if not _fits(preview):
+        if not preview.fits:
             return None
-        found = await self._previews(_is(preview))
+        found = await self._previews(this(preview))
         return found[0] if found else None
 
     async def template(self, preview: PreviewId) -> Preview | None:
         """Where the template of a base branch stands. No other view shows it: it is nobody's preview."""
-        query = select(previews).where(_is(preview))
+        query = select(previews).where(this(preview))
         async with self._engine.connect() as connection:
             row = (await connection.execute(query)).one_or_none()
             return None if row is None else _preview(row)
@@ -68,7 +70,7 @@ class Views:
 
     async def database_secrets(self, preview: PreviewId) -> bytes | None:
         """The sealed secrets of a preview that has a database of ours; None when it has none."""
-        query = select(previews.c.secrets).where(_is(preview), previews.c.database.is_not(None))
+        query = select(previews.c.secrets).where(this(preview), previews.c.database.is_not(None))
         async with self._engine.connect() as connection:
             sealed: bytes | None = await connection.scalar(query)
         return sealed
@@ -116,7 +118,7 @@ class Views:
         return next(iter((await self._routes(previews.c.host == host)).values()), None)
 
     async def route_of(self, preview: PreviewId) -> Route | None:
-        return (await self._routes(_is(preview))).get(preview)
+        return (await self._routes(this(preview))).get(preview)
 
     async def routes(self) -> dict[PreviewId, Route]:
         """Where the requests for every live preview go."""
@@ -138,10 +140,6 @@ def _is_of_a_pull() -> ColumnElement[bool]:
     return previews.c.number > 0
 
 
-def _is(preview: PreviewId) -> ColumnElement[bool]:
-    return (previews.c.repository == preview.repository) & (previews.c.number == preview.number)
-
-
 def _named(text: str) -> ColumnElement[bool] | None:
     repository, hash_sign, number = text.rpartition("#")
     if number.isdecimal() and len(number) < 10:  # noqa: PLR2004 - what fits the column
@@ -151,12 +149,7 @@ def _named(text: str) -> ColumnElement[bool] | None:
         preview = PreviewId.parse(text)
     except ValueError:
         return previews.c.host == text.lower() if "." in text else None
-    return _is(preview) if _fits(preview) else None
-
-
-def _fits(preview: PreviewId) -> bool:
-    """Whether its numbers fit the columns: Postgres calls any other a wrong query, not an unknown preview."""
-    return preview.repository < 1 << 63 and preview.number < 1 << 31
+    return this(preview) if preview.fits else None
 
 
 def _preview(row: Row[Any]) -> Preview:
@@ -170,11 +163,11 @@ def _preview(row: Row[Any]) -> Preview:
         state=row.state,
         reason=row.reason,
         commit=row.commit,
-        serving_commit=row.serving_commit,
-        comment_id=row.comment_id,
-        reported=row.reported,
+        serving_commit=row.serving_commit if row.serving_upstream else None,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        waits_for=row.waits_for,
+        place=row.place,
     )
 
 

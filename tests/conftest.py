@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import asyncpg
 import pytest
@@ -53,6 +54,19 @@ def postgres_url(real_servers: Servers) -> str:
 @pytest.fixture(scope="module")
 def module_database_url(postgres_url: str) -> Iterator[str]:
     """A migrated database that the tests of one module share."""
+    with _database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def other_database_url(postgres_url: str) -> Iterator[str]:
+    """Another one of these: its sessions may be ended without harm to those of `module_database_url`."""
+    with _database(postgres_url) as url:
+        yield url
+
+
+@contextmanager
+def _database(postgres_url: str) -> Iterator[str]:
     name = f"previewd_test_{next(_numbers)}"
     asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
     try:

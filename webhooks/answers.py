@@ -1,17 +1,6 @@
 """The form of the web process's JSON answers, and what each fault of ours is answered with."""
 
-import asyncpg
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import SQLAlchemyError
-
-DATABASE_FAULTS: tuple[type[Exception], ...] = (
-    SQLAlchemyError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
-)
-"""What comes out of the store and the views when Postgres does not answer, or has not our tables."""
 
 DATABASE_REMEDY = "check that Postgres runs, that PREVIEWD_DATABASE_URL is right, and that `previewd migrate` was run"
 

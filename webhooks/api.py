@@ -1,13 +1,12 @@
 """The JSON API for programs. Every route below /api/v1 wants `Authorization: Bearer` with PREVIEWD_ADMIN_TOKEN."""
 
-import hmac
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +21,7 @@ from orchestrator.settings import Settings
 from orchestrator.store import Store
 from orchestrator.views import Views
 from orchestrator.wiring import Wiring
+from webhooks.access import Access
 from webhooks.routes import wake
 
 LARGEST = 2**63 - 1
@@ -51,6 +51,8 @@ class PreviewAnswer(_Answer):
     url: str
     commit: str | None
     serving_commit: str | None
+    waits_for: str | None
+    place: int | None
     created_at: datetime
     updated_at: datetime
 
@@ -94,6 +96,25 @@ class DatabaseAnswer(_Answer):
     measured_at: datetime
 
 
+class LeakAnswer(_Answer):
+    """A thing that exists and should not."""
+
+    kind: str
+    name: str
+    preview: str
+    reason: str
+    since: datetime
+
+
+class LeaksAnswer(_Answer):
+    """What the worker's last round saw; `at` is null until there was one, and of what is `unknown` nobody could say."""
+
+    at: datetime | None
+    by: str
+    unknown: tuple[str, ...]
+    leaks: list[LeakAnswer]
+
+
 class LineAnswer(_Answer):
     """One line of a deployment's output."""
 
@@ -122,21 +143,6 @@ Every = Annotated[bool, Query(alias="all", description="also those that were rem
 After = Annotated[int, Query(ge=0, le=LARGEST, description="the id of the last line that is known")]
 LastEvent = Annotated[str, Header(alias="Last-Event-ID", description="the same, as browsers send it")]
 Follow = Annotated[bool, Query(description="stream the lines as they come")]
-
-
-def bearer(settings: Settings) -> Any:
-    """A dependency that lets nobody in but who shows the token."""
-    expected = settings.admin_token.get_secret_value().encode()
-
-    async def check(request: Request) -> None:
-        if not expected:
-            raise _unauthorized("PREVIEWD_ADMIN_TOKEN is not set, so nobody may use the API: set it to a random text")
-        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-        fits = hmac.compare_digest(shown.strip().encode("latin-1", "replace"), expected)
-        if scheme.lower() != "bearer" or not fits:
-            raise _unauthorized("send `Authorization: Bearer` with the value of PREVIEWD_ADMIN_TOKEN")
-
-    return Depends(check)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +216,16 @@ class Api:
         use = await self.store.gauges.of(preview.id)
         return None if use is None else DatabaseAnswer.model_validate(use)
 
+    async def leaks(self) -> LeaksAnswer:
+        """What exists and should not, as the worker saw it last."""
+        found, seen = await self.store.leaks.all(), await self.store.leaks.last_round()
+        return LeaksAnswer(
+            at=seen.at if seen else None,
+            by=seen.by if seen else "",
+            unknown=seen.unknown if seen else (),
+            leaks=[LeakAnswer.model_validate(leak) for leak in found],
+        )
+
     async def _found(self, text: str) -> Preview:
         try:
             preview = await self.views.preview(PreviewId.parse(text))
@@ -233,6 +249,8 @@ class Api:
             url=self.settings.preview_url(preview.host),
             commit=preview.commit,
             serving_commit=preview.serving_commit,
+            waits_for=preview.waits_for,
+            place=preview.place,
             created_at=preview.created_at,
             updated_at=preview.updated_at,
         )
@@ -265,10 +283,11 @@ class Api:
         return newest[0].id != deployment or newest[0].outcome is not None
 
 
-def router(api: Api) -> APIRouter:
+def router(api: Api, access: Access) -> APIRouter:
     """The routes of the API. The token is asked for before anything is looked up."""
-    routes = APIRouter(prefix="/api/v1", dependencies=[bearer(api.settings)], tags=["previews"])
+    routes = APIRouter(prefix="/api/v1", dependencies=[Depends(access.with_token)], tags=["previews"])
     routes.add_api_route("/previews", api.previews, methods=["GET"])
+    routes.add_api_route("/leaks", api.leaks, methods=["GET"])
     routes.add_api_route("/previews/{id}", api.preview, methods=["GET"])
     routes.add_api_route("/previews/{id}/deployments", api.deployments, methods=["GET"])
     routes.add_api_route("/previews/{id}/logs", api.logs, methods=["GET"], response_model=LogAnswer)
@@ -302,10 +321,6 @@ def _line_id(text: str) -> int:
 async def _nothing() -> AsyncIterator[bytes]:
     """The stream of a preview that was never deployed."""
     yield format_sse_event(event="end", data_str="{}")
-
-
-def _unauthorized(error: str) -> HTTPException:
-    return HTTPException(401, error, {"WWW-Authenticate": "Bearer"})
 
 
 def _unknown() -> HTTPException:

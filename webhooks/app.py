@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,14 +17,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.changes import Changes
 from orchestrator.dashboard import routes as dashboard_routes
 from orchestrator.dashboard.routes import Dashboard
+from orchestrator.health import Status
 from orchestrator.queue import Queue, open_queue
 from orchestrator.settings import Settings, asyncpg_url
-from orchestrator.store import Store, connect
+from orchestrator.store import DATABASE_FAULTS, Store, connect
 from orchestrator.views import Views
-from webhooks import api, metrics, readiness, routes
-from webhooks.answers import DATABASE_FAULTS
+from webhooks import api, metrics, routes
+from webhooks.access import Access
 from webhooks.faults import Faults
 from webhooks.metrics import Metrics
+from webhooks.readiness import CHECK_SECONDS, Readiness
 from webhooks.router import Router, Table
 
 DESCRIPTION = "Previews of pull requests. Send `Authorization: Bearer` with the admin token."
@@ -41,6 +43,7 @@ class Web:
     queue: Queue
     changes: Changes
     metrics: Metrics
+    readiness: Readiness
     table: Table
     router: Router
     """The application for the listener that Caddy asks."""
@@ -54,6 +57,7 @@ class Web:
         store, views, queue = Store(engine), Views(engine), open_queue(settings.redis_url.get_secret_value())
         changes = Changes(settings.database_url.get_secret_value())
         counted, table = Metrics(), Table(views)
+        keys = [key.get_secret_value() for key in settings.secret_key]
         return cls(
             settings=settings,
             engine=engine,
@@ -62,8 +66,9 @@ class Web:
             queue=queue,
             changes=changes,
             metrics=counted,
+            readiness=Readiness(engine=engine, store=store, queue=queue),
             table=table,
-            router=Router(table, views, counted, settings.domain),
+            router=Router(table, views, counted, settings.domain, keys),
             dashboard=Dashboard(settings=settings, store=store, views=views, queue=queue, changes=changes),
         )
 
@@ -91,7 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=web.running,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,  # it is served below, to whom it is for
     )
     app.state.web = web
     _include(app, web)
@@ -103,17 +108,27 @@ def _include(app: FastAPI, web: Web) -> None:
     receiver = routes.Receiver(settings=web.settings, store=web.store, queue=web.queue, metrics=web.metrics)
     operations = api.Api(settings=web.settings, store=web.store, views=web.views, queue=web.queue, changes=web.changes)
     app.include_router(routes.router(receiver))
-    app.include_router(api.router(operations))
+    access = Access(settings=web.settings, dashboard=web.dashboard)
+    app.include_router(api.router(operations, access))
     app.include_router(dashboard_routes.router(web.dashboard))
     app.mount("/static", StaticFiles(directory=dashboard_routes.STATIC))
-    _add_checks(app, web)
+    _add_checks(app, web, access)
+    _add_description(app, web, access)
 
-    @app.get("/api/docs", include_in_schema=False)
+
+def _add_description(app: FastAPI, web: Web, access: Access) -> None:
+    inside = [Depends(access.with_session_or_token)]
+
+    @app.get("/api/docs", include_in_schema=False, dependencies=inside)
     async def docs() -> Response:
         return web.dashboard.api_page(app.openapi())
 
+    @app.get("/api/openapi.json", include_in_schema=False, dependencies=inside)
+    async def openapi() -> Response:
+        return JSONResponse(app.openapi())
 
-def _add_checks(app: FastAPI, web: Web) -> None:
+
+def _add_checks(app: FastAPI, web: Web, access: Access) -> None:
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> Response:
         """The process is alive; nothing else is asked."""
@@ -122,18 +137,18 @@ def _add_checks(app: FastAPI, web: Web) -> None:
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
         """It can do all of its work; what it cannot do is named."""
-        postgres, redis = await asyncio.gather(readiness.postgres(web.engine), readiness.redis(web.queue))
-        ready = postgres == redis == readiness.OK
+        found = await web.readiness.look()
         hints = [] if web.settings.github_webhook_secret else [f"{routes.NO_SECRET}: {routes.NO_SECRET_REMEDY}"]
-        answer = {"status": "ok" if ready else "down", "postgres": postgres, "redis": redis, "hints": hints}
-        return JSONResponse(answer, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+        answer = {"status": found.status, **{name: found.says(name) for name in found.known}, "hints": hints}
+        down = found.status is Status.DOWN
+        return JSONResponse(answer, HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK)
 
-    @app.get("/metrics", include_in_schema=False)
+    @app.get("/metrics", include_in_schema=False, dependencies=[Depends(access.from_near_or_with_token)])
     async def exposition() -> Response:
-        """Counts only, no names: like the two above it is open, for whatever watches the machine."""
+        """Counts only, no names, for whatever watches the machine; who comes through the proxy shows the token."""
         states = None
         with suppress(*DATABASE_FAULTS):
-            async with asyncio.timeout(readiness.CHECK_SECONDS):
+            async with asyncio.timeout(CHECK_SECONDS):
                 states = await web.views.states()
-        text = metrics.exposition(web.metrics, states, redis=await readiness.redis(web.queue) == readiness.OK)
+        text = metrics.exposition(web.metrics, states, await web.readiness.look())
         return PlainTextResponse(text, media_type=metrics.CONTENT_TYPE)

@@ -26,6 +26,12 @@ HINTS = frozenset(
 )
 """Actions of `pull_request` after which it may have to look different here. `edited` counts with a new base only."""
 
+TAKEN_AWAY = {"installation": frozenset({"deleted", "suspend"}), "installation_repositories": frozenset({"removed"})}
+"""Actions after which an App's access to repositories is gone. What it gains is found by looking at all it has."""
+
+CHANGED = frozenset({"renamed", "transferred", "deleted", "privatized", "publicized"})
+"""Actions of `repository` after which its pull requests may have to look different here."""
+
 LARGEST_REPOSITORY = 2**63 - 1
 LARGEST_NUMBER = 2**31 - 1
 TEXT_LENGTH = 300
@@ -75,12 +81,30 @@ class PushEvent:
     branch: str
 
 
-Event = PullRequestEvent | PushEvent | Ping | Ignored
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoriesEvent:
+    """Something happened to these repositories, or to our access to them; None when it may be any."""
+
+    action: str
+    repositories: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentDeleted:
+    """A comment, perhaps ours, is gone."""
+
+    repository: int
+    comment: int
+
+
+Event = PullRequestEvent | PushEvent | RepositoriesEvent | CommentDeleted | Ping | Ignored
 
 
 def read(event: str, content_type: str, body: bytes) -> Event:
     """Understand a delivery. Raises Malformed."""
     payload = _payload(content_type, body)
+    named = payload.get("action")
+    action = _text(named) if isinstance(named, str) else None
     match event:
         case "ping":
             return Ping(zen=_text(payload.get("zen")))
@@ -88,10 +112,16 @@ def read(event: str, content_type: str, body: bytes) -> Event:
             return _pull_request(payload)
         case "push":
             return _push(payload)
+        case "installation" | "installation_repositories" if action and action in TAKEN_AWAY[event]:
+            return RepositoriesEvent(action=action, repositories=_taken_away(event, payload))
+        case "repository" if action and action in CHANGED:
+            return RepositoriesEvent(action=action, repositories=frozenset({_repository(payload)}))
+        case "issue_comment" if action == "deleted":
+            comment = _number(_object(payload, "comment"), "id", "comment.id", LARGEST_REPOSITORY)
+            return CommentDeleted(repository=_repository(payload), comment=comment)
         case _:
-            action = payload.get("action")
             reason = f"previewd does nothing on the event {_text(event)}"
-            return Ignored(action=_text(action) if isinstance(action, str) else None, reason=reason)
+            return Ignored(action=action, reason=reason)
 
 
 def _pull_request(payload: Mapping[str, Any]) -> Event:
@@ -111,8 +141,23 @@ def _push(payload: Mapping[str, Any]) -> Event:
         raise Malformed("ref: a text is needed")
     if not ref.startswith(_BRANCHES):
         return Ignored(action=None, reason="push: only branches matter")
-    repository = _number(_object(payload, "repository"), "id", "repository.id", LARGEST_REPOSITORY)
-    return PushEvent(repository=repository, branch=_text(ref.removeprefix(_BRANCHES)))
+    return PushEvent(repository=_repository(payload), branch=_text(ref.removeprefix(_BRANCHES)))
+
+
+def _taken_away(event: str, payload: Mapping[str, Any]) -> frozenset[int] | None:
+    """A suspended installation is told without its repositories, a deleted one with them."""
+    name = "repositories" if event == "installation" else "repositories_removed"
+    listed = payload.get(name)
+    if not isinstance(listed, list):
+        return None
+    return frozenset(
+        _number(each if isinstance(each, dict) else {}, "id", f"{name}[{position}].id", LARGEST_REPOSITORY)
+        for position, each in enumerate(listed)
+    )
+
+
+def _repository(payload: Mapping[str, Any]) -> int:
+    return _number(_object(payload, "repository"), "id", "repository.id", LARGEST_REPOSITORY)
 
 
 def _described(action: str, payload: Mapping[str, Any]) -> PullRequestEvent:

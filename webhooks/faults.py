@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.dashboard.routes import Dashboard, SignInNeeded
 from orchestrator.errors import PreviewdError
-from webhooks.answers import DATABASE_FAULTS, database_down, failure
+from orchestrator.store import DATABASE_FAULTS
+from webhooks.answers import database_down, failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

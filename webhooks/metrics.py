@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.health import REDIS, Health
 from orchestrator.preview import State
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -32,13 +33,15 @@ class Metrics:
         self.routed[answer] += 1
 
 
-def exposition(metrics: Metrics, states: Mapping[State, int] | None, redis: bool) -> str:
+def exposition(metrics: Metrics, states: Mapping[State, int] | None, health: Health) -> str:
     """The page that Prometheus scrapes. `states` is None when Postgres does not answer."""
+    up = {name: int(health.is_up(name)) for name in health.known}
     families = [
         _family("previewd_up_seconds", "gauge", "Seconds since this process started.", _one(_age(metrics))),
         _family("process_resident_memory_bytes", "gauge", "Resident memory.", _one(resident_bytes())),
         _family("previewd_postgres_up", "gauge", "1 when Postgres answers.", _one(states is not None)),
-        _family("previewd_redis_up", "gauge", "1 when Redis answers.", _one(redis)),
+        _family("previewd_redis_up", "gauge", "1 when Redis answers.", _one(health.is_up(REDIS))),
+        _family("previewd_dependency_up", "gauge", "1 when what previewd needs is well.", _by("name", up)),
         _family("previewd_deliveries_total", "counter", "Webhook deliveries.", _by("outcome", metrics.deliveries)),
         _family("previewd_routed_total", "counter", "Answers of the router.", _by("answer", metrics.routed)),
     ]

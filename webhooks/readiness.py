@@ -1,35 +1,58 @@
-"""Whether this process can do all of its work, and what is wrong when it cannot."""
+"""Whether this installation can do all of its work, and what is wrong when it cannot.
+
+It is down when nothing can be recorded or nobody acts on it: then whoever watches it should be woken. Whatever else is
+away heals by itself, and pull requests wait for it: it is degraded, and answers 200.
+"""
 
 import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.errors import ConfigurationError
+from orchestrator.health import POSTGRES, REDIS, Dependency, Health, health
 from orchestrator.queue import Queue
 from orchestrator.revision import require_current
-from webhooks.answers import DATABASE_FAULTS
+from orchestrator.store import DATABASE_FAULTS, Store
 
-OK = "ok"
 CHECK_SECONDS = 3.0
 
 
-async def postgres(engine: AsyncEngine) -> str:
-    """`ok`, or what is wrong with previewd's own database."""
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            await require_current(engine)
-    except ConfigurationError as error:
-        return f"{error.message}: {error.remedy}"
-    except DATABASE_FAULTS:
-        return "does not answer: check that it runs, and PREVIEWD_DATABASE_URL"
-    return OK
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Asks what the web process needs itself, and reads what the workers found of the rest."""
 
+    engine: AsyncEngine
+    store: Store
+    queue: Queue
 
-async def redis(queue: Queue) -> str:
-    """`ok`, or what is wrong with Redis."""
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            reachable = await queue.reachable()
-    except TimeoutError:
-        reachable = False
-    return OK if reachable else "does not answer: check that it runs, and PREVIEWD_REDIS_URL"
+    async def look(self) -> Health:
+        own, redis = await asyncio.gather(self._postgres(), self._redis())
+        found, now = (None, datetime.now(UTC)) if own else await self._recorded()
+        return health(found, now, {POSTGRES: own, REDIS: redis})
+
+    async def _recorded(self) -> tuple[list[Dependency] | None, datetime]:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                return await self.store.dependencies.all()
+        except DATABASE_FAULTS:
+            return None, datetime.now(UTC)
+
+    async def _postgres(self) -> str:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await require_current(self.engine)
+        except ConfigurationError as error:
+            return f"{error.message}: {error.remedy}"
+        except DATABASE_FAULTS:
+            return "does not answer"
+        return ""
+
+    async def _redis(self) -> str:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                reachable = await self.queue.reachable()
+        except TimeoutError:
+            reachable = False
+        return "" if reachable else "does not answer"

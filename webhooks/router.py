@@ -13,11 +13,19 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.changes import ALL, Changes
-from orchestrator.ingress import COMMIT_HEADER, PROBE_HEADER, ROUTE_PATH, UPSTREAM_HEADER
+from orchestrator.ingress import (
+    COMMIT_HEADER,
+    PROBE_HEADER,
+    ROUTE_HEADER,
+    ROUTE_PATH,
+    ROUTE_STATUS,
+    UPSTREAM_HEADER,
+    route_token,
+)
 from orchestrator.preview import PreviewId
 from orchestrator.records import Route
+from orchestrator.store import DATABASE_FAULTS
 from orchestrator.views import Views
-from webhooks.answers import DATABASE_FAULTS
 from webhooks.metrics import Metrics
 from webhooks.pages import POLICY, UNAVAILABLE, UNKNOWN, Page, page
 
@@ -77,8 +85,9 @@ class Table:
 class Router:
     """The ASGI application."""
 
-    def __init__(self, table: Table, views: Views, metrics: Metrics, domain: str) -> None:
+    def __init__(self, table: Table, views: Views, metrics: Metrics, domain: str, keys: Sequence[str] = ()) -> None:
         self._table = table
+        self._keys = keys
         self._views = views
         self._metrics = metrics
         self._suffix = "." + domain.lower()
@@ -104,7 +113,10 @@ class Router:
         if probe and await self._answer_probe(send, host, probe[0]):
             return
         route = self._table[host] or await self._looked_up(host)
-        if route is None:
+        asked = _values(headers, ROUTE_HEADER.lower().encode())
+        if asked and self._is_ours(asked[0], host):
+            await _send_said(send, route)
+        elif route is None:
             self._metrics.route("unknown")
             await _send_page(send, UNKNOWN, host, headers)
         elif route.upstream is None:
@@ -124,6 +136,9 @@ class Router:
         self._metrics.route("candidate")
         await _send_upstream(send, route.candidate_upstream, route.candidate_commit)
         return True
+
+    def _is_ours(self, shown: bytes, host: str) -> bool:
+        return any(hmac.compare_digest(shown, route_token(key, host).encode()) for key in self._keys)
 
     async def _looked_up(self, host: str) -> Route | None:
         """Only a host that could be a preview's is worth a query."""
@@ -152,6 +167,13 @@ def _values(headers: Iterable[Header], name: bytes) -> list[bytes]:
 async def _send_upstream(send: Send, upstream: str, commit: str | None) -> None:
     headers = [(UPSTREAM_HEADER.encode(), upstream.encode()), (COMMIT_HEADER.encode(), (commit or "").encode())]
     await _send(send, 200, [*headers, (b"content-length", b"0")], b"")
+
+
+async def _send_said(send: Send, route: Route | None) -> None:
+    """Tell where visitors are led, without leading there."""
+    upstream, commit = (route.upstream or "", route.commit or "") if route else ("", "")
+    headers = [(UPSTREAM_HEADER.encode(), upstream.encode()), (COMMIT_HEADER.encode(), commit.encode())]
+    await _send(send, ROUTE_STATUS, [*headers, (b"content-length", b"0")], b"")
 
 
 async def _send_page(send: Send, shown: Page, host: str, headers: Sequence[Header]) -> None:

@@ -18,9 +18,9 @@ from orchestrator.names import host_name
 from orchestrator.preview import PreviewId
 from orchestrator.queue import Queue
 from orchestrator.settings import Settings
-from orchestrator.store import Delivery, Hint, Recorded, Store
+from orchestrator.store import DATABASE_FAULTS, Delivery, Hint, Recorded, Store
 from webhooks import events
-from webhooks.answers import DATABASE_FAULTS, database_down, failure
+from webhooks.answers import database_down, failure
 from webhooks.body import BODY_BYTES, BODY_SECONDS, Body, TooLarge, TooSlow
 from webhooks.metrics import Metrics
 from webhooks.signature import Verifier
@@ -91,8 +91,7 @@ class Receiver:
         try:
             async with asyncio.timeout(RECORD_SECONDS):
                 recorded = await self.store.record(delivery, hint)
-                if isinstance(found, events.PushEvent):
-                    await self.store.templates.branch_moved(found.repository, found.branch)
+                await self._pass_on(found)
         except OperatorError as error:
             return failure(503, error.message, error.remedy)
         except DATABASE_FAULTS as error:
@@ -102,6 +101,18 @@ class Receiver:
         if recorded is None:
             return _accepted(delivery.id, "ignored", "this delivery was recorded before")
         return _accepted(delivery.id, delivery.outcome, delivery.reason, self._wake_up(hint, recorded))
+
+    async def _pass_on(self, found: events.Event) -> None:
+        """What follows beside a look at one pull request. Also for a repeated delivery: it changes nothing twice."""
+        match found:
+            case events.PushEvent(repository=repository, branch=branch):
+                await self.store.templates.branch_moved(repository, branch)
+            case events.RepositoriesEvent(repositories=repositories):
+                await self.store.look_again(repositories)
+            case events.CommentDeleted(repository=repository, comment=comment):
+                await self.store.telling.comment_deleted(repository, comment)
+            case events.PullRequestEvent() | events.Ping() | events.Ignored():
+                pass
 
     def _hint(self, found: events.Event) -> Hint | None:
         if not isinstance(found, events.PullRequestEvent):
@@ -161,9 +172,20 @@ def _delivery(guid: str, event: str, found: events.Event) -> Delivery:
             action, outcome, reason = found.action, "ignored", found.reason
         case events.PushEvent():
             action, outcome, reason = None, "accepted", f"the template of {found.branch} will be looked at, if any"
+        case events.RepositoriesEvent():
+            action, outcome, reason = found.action, "accepted", _will_be_looked_at(found)
+        case events.CommentDeleted():
+            action, outcome, reason = "deleted", "accepted", f"comment {found.comment} is written anew, if it is ours"
         case events.PullRequestEvent():
             action, outcome, reason = found.action, "accepted", f"preview {found.preview} will be looked at"
     return Delivery(id=guid, event=event, action=action, outcome=outcome, reason=reason)
+
+
+def _will_be_looked_at(found: events.RepositoriesEvent) -> str:
+    if found.repositories is None:
+        return "every preview will be looked at"
+    named = ", ".join(str(repository) for repository in sorted(found.repositories)[:10]) or "none"
+    return f"the previews of these repositories will be looked at: {named}"
 
 
 def _accepted(guid: str, outcome: str, reason: str, background: BackgroundTask | None = None) -> Response:

@@ -10,7 +10,8 @@ another's copy, a container could put a link in its place, and the Engine would 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,28 @@ def copies_folder(settings: Settings, preview: PreviewId) -> Path:
 
 def index_file(settings: Settings, preview: PreviewId, commit: str) -> Path:
     return binds_folder(settings, preview) / f"{commit}.json"
+
+
+def discard_files(settings: Settings, preview: PreviewId, mounted: Collection[str], commits: Collection[str]) -> None:
+    """Remove what no container mounts, and the indexes of all but these commits: the environment step writes it again.
+
+    What a container has written there as another user may stay until the preview is removed.
+    """
+    folders = [folder(settings, preview) for folder in (copies_folder, secrets_folder)]
+    for path in (path for folder in folders if folder.is_dir() for path in folder.iterdir()):
+        if str(path) not in mounted:
+            remove_file(path)
+    for index in binds_folder(settings, preview).glob("*.json"):
+        if index.stem not in commits:
+            index.unlink(missing_ok=True)
+
+
+def remove_file(path: Path) -> None:
+    """A file, a link, or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def file_key(file: FileMount) -> str:

@@ -17,15 +17,18 @@ from orchestrator.compose.requests import (
     config_hash,
     container_body,
     files_of,
+    mount_targets,
+    open_volumes,
 )
 from orchestrator.errors import LaunchError, TemporaryError
 from orchestrator.holding import Holding
 from orchestrator.names import CONFIG_LABEL, SERVICE_LABEL, Names
 from orchestrator.ports import ContainerStatus, HealthTimes, Image
 from orchestrator.settings import Settings
+from orchestrator.standing import was_ended_from_outside
 from orchestrator.store import Lease
 from orchestrator.together import together
-from worker.binds import HostFiles, binds_folder
+from worker.binds import HostFiles, binds_folder, discard_files
 from worker.context import Hands
 from worker.deployment import Deployment
 from worker.hooks import pre_stop_labels, run_pre_stop
@@ -34,6 +37,9 @@ from worker.stack import read_prepared, read_stack
 
 LOG_TAIL = 30
 """Lines of a container's output that a failure shows."""
+
+KILLED_TRIES = 2
+"""What is killed while it comes up is started so often again, before it is taken for the commit's own doing."""
 
 _log = structlog.get_logger()
 
@@ -132,9 +138,9 @@ def needs(service: Service) -> frozenset[str]:
 async def discard_unserving(hands: Hands, lease: Lease, *, replaced: bool = False) -> None:
     """Remove the preview's containers that do not serve: old ones after a success, new ones after a failure.
 
-    A serving container that had to leave its volume to one of those is started again, and networks that no serving
-    container is in go too, with their subnets. Volumes stay. Where they are `replaced`, by containers of a commit that
-    may run, their `pre_stop` is run first; otherwise what is untrusted ends at once.
+    A serving container that had to leave its volume to one of those is started again. Networks that no serving
+    container is in go too, with their subnets, and files that none mounts; volumes stay. Where they are `replaced`, by
+    containers of a commit that may run, their `pre_stop` is run first; otherwise what is untrusted ends at once.
     """
     row = await hands.store.own(lease)
     labels = Names(instance=hands.settings.instance, preview=lease.preview).labels()
@@ -147,8 +153,17 @@ async def discard_unserving(hands: Hands, lease: Lease, *, replaced: bool = Fals
     await together(*(_start_again(hands, container) for container in displaced(serving, unwanted)))
     in_use = {network for container in serving for network in container.networks}
     left = [found for found in await hands.engine.objects(labels) if found.kind == "network"]
-    await together(*(hands.engine.remove_network(found.name) for found in left if found.name not in in_use))
+    await together(*(hands.engine.remove_network(found.id) for found in left if found.name not in in_use))
     await hands.store.free_subnets(lease, kept=in_use)
+    await _discard_files(hands, lease, labels)
+
+
+async def _discard_files(hands: Hands, lease: Lease, labels: Mapping[str, str]) -> None:
+    """What was mounted from the host by containers that are gone by now, asked anew: what is mounted stays."""
+    row = await hands.store.own(lease)
+    mounted = {path for container in await hands.engine.containers(labels) for path in container.binds}
+    commits = {row.serving_commit, row.candidate_commit} - {None}
+    await asyncio.to_thread(discard_files, hands.settings, lease.preview, mounted, commits)
 
 
 def displaced(serving: Sequence[ContainerStatus], others: Sequence[ContainerStatus]) -> list[ContainerStatus]:
@@ -175,6 +190,16 @@ async def output_tail(deployment: Deployment, container: str) -> tuple[str, ...]
     for line in lines:
         await deployment.journal.say(line)
     return lines
+
+
+async def require_own_end(deployment: Deployment, service: str, status: ContainerStatus) -> None:
+    """Return when a container that came up ended by itself, as far as anybody can tell.
+
+    Raises TemporaryError when it was killed, as by a restart of the Engine: that says nothing about the commit.
+    """
+    attempts = (await deployment.hands.store.own(deployment.lease)).attempts
+    if was_ended_from_outside(status) and attempts < KILLED_TRIES:
+        raise TemporaryError(f"service {service} was killed while it came up (exit code {status.exit_code})")
 
 
 class _Planner:
@@ -211,7 +236,12 @@ class _Planner:
         if service.name in self._incarnations:
             beside["database"] = self._incarnations[service.name]
         digest = config_hash({**bare, **beside})
-        around = replace(around, labels=self._labels(service, image, number, digest))
+        around = replace(
+            around,
+            labels=self._labels(service, image, number, digest),
+            image_volumes=open_volumes(service, image.volumes, self._inherited(service)),
+            volume_labels=names.labels(),
+        )
         name = names.container(service.name, digest, number)
         return Planned(service=service, image=image, name=name, further=further, around=around)
 
@@ -244,6 +274,17 @@ class _Planner:
         if not containers:
             raise LaunchError(f"service {name} has no container whose network or volumes another one could share")
         return containers[0].name
+
+    def _inherited(self, service: Service) -> frozenset[str]:
+        """Where containers of `volumes_from` have something mounted; they were planned already, so none is its own."""
+        sources = [self._stack.services[source.service] for source in service.volumes_from]
+        every = (self._mounted(source) for source in sources)
+        return frozenset[str]().union(*every)
+
+    def _mounted(self, service: Service) -> frozenset[str]:
+        inherited = self._inherited(service)
+        own = open_volumes(service, self._images[service.name].volumes, inherited)
+        return mount_targets(service) | inherited | frozenset(own)
 
     def _restarted_with(self, service: Service) -> list[str]:
         """`depends_on` with `restart: true`: when one of these changes, so does the service."""

@@ -1,7 +1,6 @@
 """What the worker's hands hold: one value, made in `worker.main` and in tests, and handed down."""
 
-import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -11,6 +10,8 @@ from orchestrator.settings import Settings
 from orchestrator.store import Store
 from orchestrator.vault import Vault
 from orchestrator.views import Views
+from worker.machine import Watched
+from worker.running import Running
 from worker.turns import Turns
 
 
@@ -29,7 +30,9 @@ class Hands:
     sources: Sources
     proxy: httpx.AsyncClient
     """Speaks to Caddy, whatever host a request names."""
-    slots: asyncio.Semaphore
-    """One for each deployment that may run at once. Teardown takes none: it never waits behind builds."""
     turns: Turns
     """Who builds, of all previews."""
+    running: Running = field(default_factory=Running)
+    """What this worker is at."""
+    machine: Watched = field(default_factory=Watched)
+    """Whose disks and memory limit what begins."""

@@ -6,10 +6,12 @@ from typing import Any
 import structlog
 from sqlalchemy import Row
 
+from orchestrator import fence
 from orchestrator.errors import (
     AuthorError,
+    ForgeUnavailable,
     LeaseLost,
-    NoConnectionsLeft,
+    NoRoom,
     OperatorError,
     PreviewdError,
     Superseded,
@@ -25,11 +27,14 @@ from worker.containers import discard_unserving
 from worker.context import Hands
 from worker.databases import discard_snapshot, withdraw
 from worker.deployment import Deployment
-from worker.gate import Gate, keep, look
-from worker.housekeeping import discard_images
+from worker.faults import of_the_machine
+from worker.gate import Gate, Look, keep, look
+from worker.housekeeping import tidy_images
 from worker.journal import Journal
 from worker.migrations import explain
+from worker.standing import Fallen, find_fallen, keep_serving, lead_away, require_another_life, tell
 from worker.steps import build, database, environment, launch, probe, source, teardown
+from worker.strays import discard_strays
 
 STEPS = (
     (Step.SOURCE, source.run),
@@ -60,12 +65,15 @@ async def converge(hands: Hands, preview: PreviewId) -> None:
     """Act until nothing is left to do. Does nothing while another worker acts: that one sees newer generations."""
     while (lease := await hands.store.acquire(preview)) is not None:
         try:
-            await _settle(hands, lease)
+            with fence.under(lease.fence):
+                await alongside(_settle(hands, lease), keep(hands, lease))
         except LeaseLost as lost:
             _log.info("lease lost", preview=str(preview), reason=lost.message)
             return
         finally:
-            await hands.store.release(lease)
+            freed = await hands.store.release(lease)
+        if freed:
+            await line.call_next(hands)
 
 
 async def _settle(hands: Hands, lease: Lease) -> None:
@@ -79,7 +87,7 @@ async def _settle(hands: Hands, lease: Lease) -> None:
         await hands.store.close_deployment(lease, "superseded", superseded)
     except AuthorError as error:
         await _fail(hands, lease, generation, error)
-    except NoConnectionsLeft as error:
+    except NoRoom as error:
         if lease.preview.is_template:
             await _try_again(hands, lease, generation, Unavailable(error.message, line.LOOK_SECONDS))
         else:
@@ -87,21 +95,23 @@ async def _settle(hands: Hands, lease: Lease) -> None:
     except (TemporaryError, OperatorError) as error:
         await _try_again(hands, lease, generation, error)
     except Exception as error:  # noqa: BLE001 - the edge of the job: whatever it is must end in a recorded state
-        _log.exception("a fault of previewd's own", preview=str(lease.preview))
-        await _try_again(hands, lease, generation, OperatorError(f"internal error: {type(error).__name__}"))
+        away = of_the_machine(error)
+        if away is None:
+            _log.exception("a fault of previewd's own", preview=str(lease.preview))
+        await _try_again(hands, lease, generation, away or OperatorError(f"internal error: {type(error).__name__}"))
 
 
 async def _answer(hands: Hands, lease: Lease, generation: int) -> None:
     """Look at the pull request, and do what follows."""
     await _finish_removal(hands, lease)
-    looked = await look(hands, lease.preview)
+    looked = await _look(hands, lease)
     if looked.pull is not None:
         await hands.store.refresh(lease, looked.pull)
     match looked.verdict:
         case Remove(reason):
-            await alongside(_remove(hands, lease, generation, reason), keep(hands, lease))
+            await _remove(hands, lease, generation, reason)
         case Wait() as wait:
-            await alongside(_wait(hands, lease, generation, wait), keep(hands, lease))
+            await _wait(hands, lease, generation, wait)
         case Run(commit) if looked.pull is not None:
             gate = Gate(hands, lease, generation, commit)
             await alongside(_deploy(hands, lease, gate, looked.pull), gate.watch())
@@ -109,20 +119,43 @@ async def _answer(hands: Hands, lease: Lease, generation: int) -> None:
             raise OperatorError("a pull request that is not there was allowed to run")
 
 
+async def _look(hands: Hands, lease: Lease) -> Look:
+    """Ask the forge. While it does not answer nothing is brought up, but what fell is led away from all the same."""
+    try:
+        return await look(hands, lease.preview)
+    except ForgeUnavailable:
+        if (fallen := await find_fallen(hands, lease)) is not None:
+            await lead_away(hands, lease, fallen)
+        raise
+
+
 async def _deploy(hands: Hands, lease: Lease, gate: Gate, pull: Pull) -> None:
     row = await hands.store.own(lease)
-    if await _is_answered(hands, lease, row, pull):
-        await hands.store.close_deployment(lease, "ready")  # a worker killed right after the promotion left it open
-        await _discard(hands, lease)
-        await hands.store.settle(lease, gate.generation)
+    answered, fallen = await _is_answered(hands, lease, row, pull), await find_fallen(hands, lease)
+    if answered and (fallen is None or row.state is State.FAILED):
+        await _stay(hands, lease, gate.generation, fallen)
         return
-    await hands.store.advance(lease, State.QUEUED, f"commit {pull.head_commit[:12]} is to run", commit=pull.head_commit)
+    if fallen is not None:
+        await lead_away(hands, lease, fallen)
+    # Also after it had to wait in line, or a worker was killed while it was at it: what served is this very commit.
+    again = fallen if row.serving_commit == pull.head_commit and row.forced <= row.settled else None
+    reason = f"{again.reason}; it is brought up again" if again else f"commit {pull.head_commit[:12]} is to run"
     if lease.preview.is_template:
+        await hands.store.advance(lease, State.QUEUED, reason, commit=pull.head_commit)
         await _make_template(hands, lease, gate, pull, row.host)
         return
-    async with hands.slots:
-        await gate.permit()
-        await _run(await _open(hands, lease, gate, pull, row.host))
+    await line.enter(hands, lease, row, pull.head_commit, reason)
+    await _run(await _open(hands, lease, gate, pull, row.host), again)
+
+
+async def _stay(hands: Hands, lease: Lease, generation: int, fallen: Fallen | None) -> None:
+    """Nothing is to be deployed: have what serves go on, and nothing else be there."""
+    await hands.store.close_deployment(lease, "ready")  # a worker killed right after the promotion left it open
+    await _discard(hands, lease)
+    await discard_strays(hands, lease)
+    if fallen is not None:
+        await keep_serving(hands, lease)
+    await hands.store.settle(lease, generation)
 
 
 async def _is_answered(hands: Hands, lease: Lease, row: Row[Any], pull: Pull) -> bool:
@@ -148,9 +181,13 @@ async def _open(hands: Hands, lease: Lease, gate: Gate, pull: Pull, host: str) -
     return Deployment(hands=hands, lease=lease, gate=gate, pull=pull, host=host, number=number, journal=journal)
 
 
-async def _run(deployment: Deployment) -> None:
+async def _run(deployment: Deployment, fallen: Fallen | None = None) -> None:
+    """Bring the commit up; again, if it has `fallen`."""
     store, lease = deployment.hands.store, deployment.lease
     try:
+        if fallen is not None:
+            await tell(deployment, fallen)
+            await require_another_life(deployment, fallen)
         for step, run in TEMPLATE_STEPS if lease.preview.is_template else STEPS:
             await deployment.enter(step, STATE_DURING[step])
             await run(deployment)
@@ -165,20 +202,26 @@ async def _run(deployment: Deployment) -> None:
     await _discard(deployment.hands, lease, replaced=True)
     await template.want(deployment)
     await store.settle(lease, deployment.gate.generation)
+    if await find_fallen(deployment.hands, lease) is not None:  # what ends while a worker is at it goes unheard
+        await store.looks.once_more(lease.preview)
 
 
 async def _fail(hands: Hands, lease: Lease, generation: int, error: AuthorError) -> None:
     """The commit is at fault: say so, take its containers away, and leave alone what an older commit serves."""
     await hands.store.close_deployment(lease, "failed", error)
+    row = await hands.store.own(lease)
+    if row.serving_commit == row.commit and row.serving_upstream is None:
+        await hands.store.unroute(lease)  # it served, fell, and did not come up again
     await _withdraw(hands, lease)
     await hands.store.advance(lease, State.FAILED, error.message)
+    await keep_serving(hands, lease)
     await hands.store.settle(lease, generation)
 
 
 async def _withdraw(hands: Hands, lease: Lease) -> None:
     """Take back whatever was on its way up, and the images that were needed for it alone."""
     await (template.clean_up(hands, lease) if lease.preview.is_template else withdraw(hands, lease))
-    await discard_images(hands, lease.preview.repository)
+    await tidy_images(hands, lease.preview.repository)
 
 
 async def _wait(hands: Hands, lease: Lease, generation: int, wait: Wait) -> None:
@@ -187,8 +230,11 @@ async def _wait(hands: Hands, lease: Lease, generation: int, wait: Wait) -> None
         await hands.store.advance(lease, State.QUEUED, "the pull request is open again")
     if not wait.keeps_serving:
         await hands.store.unroute(lease)
+    await hands.store.close_deployment(lease, "interrupted")  # a killed worker left it open
     await _withdraw(hands, lease)
+    await discard_strays(hands, lease)
     await hands.store.advance(lease, State.WAITING, wait.reason)
+    await keep_serving(hands, lease)
     await hands.store.settle(lease, generation)
 
 
@@ -199,25 +245,26 @@ async def _discard(hands: Hands, lease: Lease, *, replaced: bool = False) -> Non
     else:
         await discard_unserving(hands, lease, replaced=replaced)
         await discard_snapshot(hands, lease)
-    await discard_images(hands, lease.preview.repository)
+    await tidy_images(hands, lease.preview.repository)
 
 
 async def _finish_removal(hands: Hands, lease: Lease) -> None:
     """A removal that was cut short is brought to its end first, even when the pull request is open again by now."""
     row = await hands.store.own(lease)
     if row.state is State.REMOVING:
-        await alongside(_tear_down(hands, lease, row.reason), keep(hands, lease))
+        await _tear_down(hands, lease, row.reason)
 
 
 async def _remove(hands: Hands, lease: Lease, generation: int, reason: str) -> None:
     row = await hands.store.own(lease)
-    if row.state is not State.REMOVED:
+    if row.state is not State.REMOVED or row.forced > row.settled:
         await hands.store.advance(lease, State.REMOVING, reason)
         await _tear_down(hands, lease, reason)
     await hands.store.settle(lease, generation)
 
 
 async def _tear_down(hands: Hands, lease: Lease, reason: str) -> None:
+    await hands.store.close_deployment(lease, "interrupted")  # a killed worker left it open
     await teardown.run(hands, lease)
     if lease.preview.is_template:
         await template.drop_all(hands, lease.preview.repository)

@@ -43,7 +43,7 @@ class Deployment:
     recipes: dict[str, Recipe] = field(default_factory=dict, repr=False)
     """How the images of this commit are made, by the builds that ask for them: derived once, likewise."""
     notes: list[str] = field(default_factory=list)
-    """What the database step has to say to the author."""
+    """What is to be said to the author beside what the stack itself brings: of its database, and of an earlier life."""
     _secrets: dict[str, str] = field(default_factory=dict, repr=False)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 

@@ -1,10 +1,9 @@
 """The gate: asked before every side effect whether this worker may still act, and this commit may still run."""
 
 import asyncio
-import time
 from dataclasses import dataclass
 
-from orchestrator import policy
+from orchestrator import fence, policy
 from orchestrator.errors import ForgeUnavailable, Superseded
 from orchestrator.policy import Pull, Remove, Run, Verdict, Wait
 from orchestrator.preview import PreviewId
@@ -70,29 +69,29 @@ class Gate:
         self._hands = hands
         self._lease = lease
         self._commit = commit
-        self._looked_at = time.monotonic()
+        self._looked_at = fence.now()
         self.generation = generation
         """The newest generation of which this run is known to be the answer."""
 
     async def permit(self) -> None:
         """Return when acting is allowed. Raises LeaseLost, Superseded or ForgeUnavailable when it is not."""
         newest = await self._hands.store.renew(self._lease)
-        if newest > self.generation or time.monotonic() - self._looked_at > FACTS_SECONDS:
+        if newest > self.generation or fence.now() - self._looked_at > FACTS_SECONDS:
             await self._look_again(newest)
 
     async def watch(self) -> None:
         """Keep the lease and ask again and again; ends by raising as soon as the answer is no."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            newest = await self._hands.store.renew(self._lease)
-            if newest > self.generation:
+            newest = await self._hands.store.keep(self._lease)
+            if newest is not None and newest > self.generation:
                 try:
                     await self._look_again(newest)
                 except ForgeUnavailable:
                     continue  # what runs may go on; before the next side effect somebody must know
 
     async def _look_again(self, newest: int) -> None:
-        looked_at = time.monotonic()
+        looked_at = fence.now()
         verdict = (await look(self._hands, self._lease.preview)).verdict
         if verdict != Run(self._commit):
             raise Superseded(_why(verdict))
@@ -103,10 +102,10 @@ class Gate:
 
 
 async def keep(hands: Hands, lease: Lease) -> None:
-    """Keep a lease for work that nothing may interrupt, such as a teardown."""
+    """Keep a lease for as long as something is done under it; ends by raising when it is lost."""
     while True:
         await asyncio.sleep(WATCH_SECONDS)
-        await hands.store.renew(lease)
+        await hands.store.keep(lease)
 
 
 def _why(verdict: Verdict) -> str:

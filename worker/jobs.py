@@ -1,32 +1,38 @@
-"""The jobs that arq runs. Each takes a preview's id and says nothing back: what was done stands in Postgres."""
+"""The worker's jobs: one preview converged, or the forge told about it. Each is a task of this process.
 
-from typing import Any
-
-import structlog
+Who starts them is the sweep, which needs nothing but Postgres, and a wake-up through Redis, which is only faster. A job
+takes a preview's id and says nothing back: what was done stands in Postgres.
+"""
 
 from orchestrator.preview import PreviewId
+from orchestrator.settings import Settings
+from orchestrator.telling import AT_ONCE
 from worker import converge as _converge
 from worker import report as _report
 from worker.context import Hands
 
-HANDS = "hands"
-"""Under this key arq's context holds our hands."""
+CONVERGE_SECONDS = 3600.0
+"""Upper bound of one job. Steps have limits of their own and say which was reached; this would only cut them off."""
 
-_log = structlog.get_logger()
+REPORT_SECONDS = 120.0
 
-
-async def converge(context: dict[Any, Any], preview: str) -> None:
-    await _run(_converge.converge, context[HANDS], preview)
-
-
-async def report(context: dict[Any, Any], preview: str) -> None:
-    await _run(_report.report, context[HANDS], preview)
+LOOKS = 32
+"""Pull requests that one worker is at, beside those that it brings up: it looks at them, or removes them."""
+TEMPLATES = 2
+"""Base branches that one worker is at: they are made when nobody waits."""
 
 
-async def _run(work: Any, hands: Hands, preview: str) -> None:
-    """The edge: a fault must not reach arq, which would keep it to itself; the sweep asks for the work again."""
-    with structlog.contextvars.bound_contextvars(preview=preview):
-        try:
-            await work(hands, PreviewId.parse(preview))
-        except Exception:  # noqa: BLE001 - see the docstring
-            _log.exception("job failed")
+def most(settings: Settings) -> dict[str, int]:
+    """How many of each kind one worker is at. A slot is given by the line: who waits for one is no job here."""
+    return {"converge": LOOKS + settings.max_jobs, "template": TEMPLATES, "report": AT_ONCE}
+
+
+def converge(hands: Hands, preview: PreviewId) -> None:
+    """Have this worker bring a preview to what its pull request asks for."""
+    kind = "template" if preview.is_template else "converge"
+    hands.running.start(kind, preview, lambda: _converge.converge(hands, preview), CONVERGE_SECONDS)
+
+
+def report(hands: Hands, preview: PreviewId) -> None:
+    """Have this worker tell the forge about a preview."""
+    hands.running.start("report", preview, lambda: _report.report(hands, preview), REPORT_SECONDS)

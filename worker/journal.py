@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import Iterable
 
-from orchestrator.errors import AuthorError, PreviewdError
+from orchestrator.errors import AuthorError, LeaseLost, PreviewdError
 from orchestrator.log import mask_text
 from orchestrator.preview import Step
-from orchestrator.store import Store
+from orchestrator.store import DATABASE_FAULTS, Store
 
 FLUSH_SECONDS = 0.2
 """How late a line may be recorded: one insert takes what came meanwhile."""
@@ -32,6 +33,7 @@ class Journal:
         self._cut = 0
         self._last: deque[str] = deque(maxlen=TAIL_LINES)
         self._secrets: tuple[str, ...] = ()
+        self._flushing, self._closing = asyncio.Lock(), asyncio.Event()
         self._flusher = asyncio.create_task(self._flush_regularly())
 
     def conceal(self, secrets: Iterable[str]) -> None:
@@ -69,15 +71,17 @@ class Journal:
         self._end.append((self.step, kept))
 
     async def flush(self) -> None:
-        """Write what was said so far."""
-        lines, self._lines = self._lines, []
-        for step in dict.fromkeys(step for step, _ in lines):
-            await self._store.log(self._deployment, step, [line for of, line in lines if of is step])
+        """Write what was said so far. What cannot be written is kept for the next time."""
+        async with self._flushing:
+            while self._lines:
+                step, said = next(itertools.groupby(self._lines, key=lambda each: each[0]))
+                lines = [line for _, line in said]
+                await self._store.log(self._deployment, step, lines)
+                del self._lines[: len(lines)]
 
     async def close(self) -> None:
-        self._flusher.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._flusher
+        self._closing.set()
+        await self._flusher
         if left_out := self._cut - len(self._end):
             self._lines.append((self._end[0][0], f"({left_out:,} lines are not kept)"))
         self._lines += self._end
@@ -85,6 +89,10 @@ class Journal:
         await self.flush()
 
     async def _flush_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            await self.flush()
+        """Postgres may be away for a moment: what was said meanwhile is written when it is back."""
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._closing.wait()
+            with contextlib.suppress(*DATABASE_FAULTS, LeaseLost):  # whoever closes us hears of it
+                await self.flush()

@@ -1,55 +1,52 @@
-"""Composition root of the worker: builds its hands from the settings, and runs arq with them."""
+"""Composition root of the worker: builds its hands from the settings, and works until it is told to stop.
+
+The worker needs Postgres to know what to do. Whatever else is away, Redis too, it stays and goes on with the rest.
+"""
 
 import asyncio
 import contextlib
+import signal
 import sys
-from typing import Any, cast
+from collections.abc import AsyncIterator
 
 import httpx
-from arq.worker import Function, Worker, func
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator import log
-from orchestrator.adapters import github
+from orchestrator import health, log
 from orchestrator.adapters.engine import DockerEngine
 from orchestrator.adapters.git import GitSources
-from orchestrator.adapters.github import AppKey, Credentials, GitHub
+from orchestrator.adapters.github import sign_in
+from orchestrator.adapters.github_http import open_client
 from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.adapters.registry_auth import RegistryAuth
 from orchestrator.cli.connection import load_settings
 from orchestrator.databases import Limits
-from orchestrator.errors import PreviewdError
-from orchestrator.queue import (
-    CONVERGE,
-    HEALTH_KEY,
-    QUEUE,
-    REPORT,
-    deserialize,
-    open_queue,
-    redis_settings,
-    serialize,
-)
+from orchestrator.errors import OperatorError, PreviewdError, TemporaryError
+from orchestrator.queue import open_queue
 from orchestrator.revision import require_current
 from orchestrator.settings import Settings, asyncpg_url
-from orchestrator.store import Store, connect
+from orchestrator.store import DATABASE_FAULTS, Store, connect
+from orchestrator.together import alongside, together
 from orchestrator.vault import Vault
 from orchestrator.views import Views
-from worker import backups, housekeeping, jobs, sweep, watchdog
+from worker import backups, housekeeping, jobs, reconcile, sweep, watchdog
+from worker import health as _health
 from worker.context import Hands
+from worker.machine import Watched
 from worker.regularly import Chore, regularly
+from worker.running import Running
 from worker.turns import Turns
-
-CONVERGE_SECONDS = 3600
-"""Upper bound of one job. Steps have limits of their own and say which was reached; arq would only cut them off."""
-
-REPORT_SECONDS = 120
+from worker.wakeups import listen
 
 CHORES = (
+    Chore(name="health", round=_health.look, pause=health.LOOK_SECONDS),
     Chore(name="sweep", round=sweep.sweep, pause=sweep.SWEEP_SECONDS),
+    Chore(name="reconcile", round=reconcile.reconcile, pause=reconcile.PAUSE_SECONDS),
     Chore(name="housekeeping", round=housekeeping.keep_house, pause=housekeeping.PAUSE_SECONDS),
+    Chore(name="room", round=housekeeping.make_room, pause=housekeeping.ROOM_SECONDS),
     Chore(name="watchdog", round=watchdog.watch, pause=watchdog.WATCH_SECONDS),
     Chore(name="backups", round=backups.back_up, pause=backups.LOOK_SECONDS),
 )
-REDIS_RETRIES = 20
 
 
 def main() -> int:
@@ -66,54 +63,65 @@ def run(settings: Settings) -> None:
     """Run the worker until it is told to stop. Raises ConfigurationError when it cannot start."""
     settings.require("database_url", "previews_database_url", "redis_url", "secret_key")
     log.configure(settings.log_format)
-    worker = Worker(
-        functions=[
-            _function(jobs.converge, CONVERGE, CONVERGE_SECONDS),
-            _function(jobs.report, REPORT, REPORT_SECONDS),
-        ],
-        queue_name=QUEUE,
-        redis_settings=redis_settings(settings.redis_url.get_secret_value(), REDIS_RETRIES),
-        on_startup=_start(settings),
-        on_shutdown=cast("Any", _stop),
-        max_jobs=1000,  # what may run at once is bounded by Hands.slots, which teardown does not need
-        poll_delay=0.1,
-        keep_result=0,
-        health_check_interval=10,
-        health_check_key=HEALTH_KEY,
-        job_serializer=serialize,
-        job_deserializer=deserialize,
-    )
-    worker.run()
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    ending = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    await alongside(_until(ending), _work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    """Everything at once, until cancelled; then whatever runs gives its leases back."""
+    async with open_hands(settings) as hands:
+        hearing = (listen(hands, settings.redis_url.get_secret_value()), reconcile.listen(hands))
+        await together(*(regularly(chore, hands) for chore in CHORES), *hearing, _end_jobs(hands))
+
+
+async def _end_jobs(hands: Hands) -> None:
+    """Have the jobs give their leases back as soon as we are cancelled: a chore may be in a thread for a minute yet."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await hands.running.end()
+
+
+async def _until(ending: asyncio.Event) -> None:
+    await ending.wait()
 
 
 @contextlib.asynccontextmanager
-async def open_hands(settings: Settings) -> Any:
+async def open_hands(settings: Settings) -> AsyncIterator[Hands]:
     """Everything that the worker acts through, closed at the end."""
     database = connect(asyncpg_url(settings.database_url), pool_size=10)
-    forge_client = github.open_client(settings.github_api_url)
+    forge_client = open_client(settings.github_api_url)
     engine = DockerEngine(settings.docker_host, RegistryAuth.read(settings.registry_auth))
     queue = open_queue(settings.redis_url.get_secret_value())
     proxy = httpx.AsyncClient(base_url=f"http://{settings.proxy_address or settings.proxy_listen}", timeout=10)
     try:
-        await require_current(database)
+        await _require_database(database)
+        store = Store(database)
         yield Hands(
             settings=settings,
-            store=Store(database),
+            store=store,
             views=Views(database),
             vault=Vault(settings.secret_key),
             queue=queue,
             engine=engine,
             databases=PostgresDatabases(
                 settings.previews_database_url.get_secret_value(),
-                settings.previews_database_host or await engine.gateway(),
+                settings.previews_database_host or await _gateway(engine, store),
                 settings.instance,
                 Limits(connections=settings.connections_per_preview, bytes=settings.database_bytes),
             ),
-            forge=GitHub(forge_client, _credentials(settings, forge_client)),
+            forge=sign_in(forge_client, settings),
             sources=GitSources(settings.data_dir.resolve() / "repositories"),
             proxy=proxy,
-            slots=asyncio.Semaphore(settings.max_jobs),
             turns=Turns(settings.max_builds),
+            running=Running(jobs.most(settings)),
+            machine=Watched.of(settings),
         )
     finally:
         await proxy.aclose()
@@ -123,28 +131,21 @@ async def open_hands(settings: Settings) -> Any:
         await database.dispose()
 
 
-def _function(job: Any, name: str, seconds: float) -> Function:
-    """A job whose every repetition is up to us: arq neither keeps results nor counts tries."""
-    return func(job, name=name, timeout=seconds, keep_result=0, max_tries=1_000_000)
+async def _require_database(database: AsyncEngine) -> None:
+    """Without our own Postgres there is nothing to do: whoever started us reads why, and starts us again."""
+    try:
+        await require_current(database)
+    except DATABASE_FAULTS as error:
+        words = str(error).partition("\n")[0] or type(error).__name__
+        message = f"previewd's own Postgres does not answer: {words}"
+        raise OperatorError(message, health.NEEDS[health.POSTGRES].remedy) from error
 
 
-def _credentials(settings: Settings, client: httpx.AsyncClient) -> Credentials:
-    key = settings.github_private_key.get_secret_value()
-    app = AppKey.read(settings.github_app_id, key) if settings.github_app_id else None
-    return Credentials(client, settings.github_token.get_secret_value(), app)
-
-
-def _start(settings: Settings) -> Any:
-    async def start(context: dict[Any, Any]) -> None:
-        stack = contextlib.AsyncExitStack()
-        context["stack"] = stack
-        context[jobs.HANDS] = hands = await stack.enter_async_context(open_hands(settings))
-        context["regularly"] = [asyncio.create_task(regularly(chore, hands)) for chore in CHORES]
-
-    return start
-
-
-async def _stop(context: dict[Any, Any]) -> None:
-    for task in context["regularly"]:
-        task.cancel()
-    await context["stack"].aclose()
+async def _gateway(engine: DockerEngine, store: Store) -> str:
+    """Where containers reach this machine. Only the Engine knows: while it is away, say so and ask again."""
+    while True:
+        try:
+            return await engine.gateway()
+        except TemporaryError as error:
+            await store.dependencies.record({health.WORKER: "", health.ENGINE: error.message})
+        await asyncio.sleep(health.LOOK_SECONDS)

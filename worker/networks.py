@@ -2,8 +2,9 @@
 
 from ipaddress import IPv4Network
 
+from orchestrator.admission import Resource, no_subnet
 from orchestrator.compose.model import Stack
-from orchestrator.errors import OperatorError
+from orchestrator.errors import NoRoom
 from orchestrator.subnets import free_subnets
 from worker.containers import network_name, subnet_prefix
 from worker.deployment import Deployment
@@ -19,7 +20,7 @@ async def ensure_volume(deployment: Deployment, volume: str) -> None:
 async def ensure_network(deployment: Deployment, stack: Stack, name: str) -> None:
     """Have one network on a subnet of our own. One that something else uses is never tried again.
 
-    Raises OperatorError when no subnet is left.
+    Raises NoRoom when no subnet is left.
     """
     engine_name, internal = network_name(deployment, stack, name), stack.networks[name].internal
     prefix = subnet_prefix(deployment.hands.settings, stack)
@@ -36,11 +37,13 @@ async def ensure_network(deployment: Deployment, stack: Stack, name: str) -> Non
 
 
 async def _take_subnet(deployment: Deployment, network: str, prefix: int) -> IPv4Network:
-    store, settings = deployment.hands.store, deployment.hands.settings
+    store, pool = deployment.hands.store, deployment.hands.settings.subnet_pool
     while True:
-        taken = [*await store.taken_subnets(), *await deployment.hands.engine.subnets()]
-        subnet = next(free_subnets(settings.subnet_pool, prefix, taken), None)
+        ours, present = await store.taken_subnets(), await deployment.hands.engine.subnets()
+        subnet = next(free_subnets(pool, prefix, [*ours, *present]), None)
         if subnet is None:
-            raise OperatorError("every subnet for previews is taken", "enlarge PREVIEWD_SUBNET_POOL")
+            foreign = [other for other in present if other.subnet_of(pool) and not any(map(other.overlaps, ours))]
+            await store.avoid_subnets(foreign)  # so that whoever comes next waits before anything is done for it
+            raise NoRoom(no_subnet(pool, prefix), Resource.NETWORKS)
         if await store.take_subnet(deployment.lease, network, subnet):
             return subnet

@@ -1,53 +1,168 @@
-"""Tell the forge where a preview stands. Off the critical path: a forge that does not answer delays only this."""
+"""Tell the forge where a preview stands. Off the critical path: a forge that does not answer delays only this.
+
+Comment, commit status and deployments are told one by one, and what was told is noted at once: a fault of one costs the
+others nothing, and a worker that is killed in between leaves nothing to be said twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
-from orchestrator import feedback
-from orchestrator.errors import ForgeUnavailable, OperatorError
+from orchestrator import environments, feedback, fence
+from orchestrator.environments import ForgeDeployment
+from orchestrator.errors import ForgeGone, ForgeUnavailable, LeaseLost, OperatorError
 from orchestrator.feedback import Feedback
-from orchestrator.preview import PreviewId
-from orchestrator.records import Preview
+from orchestrator.preview import PreviewId, State
+from orchestrator.records import Deployment, Preview
+from orchestrator.telling import FINAL, Said, Told
 from worker.context import Hands
+
+TELL_SECONDS = 15.0
+"""How long each of the three may take, with its turn to write: together less than a claim lasts."""
+
+MIN_PAUSE_SECONDS = 2.0
+AWAY_PAUSE_SECONDS = 60.0
+"""The pause doubles up to this while the forge does not answer: it is back sooner or later."""
+REFUSED_PAUSE_SECONDS = 600.0
+"""… and up to this while it refuses: somebody has to grant us something first."""
+MAX_DOUBLINGS = 10
 
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What there is to tell of a preview, and what was told before."""
+
+    hands: Hands
+    preview: Preview
+    newest: Deployment | None
+    feedback: Feedback
+    told: Told
+
+
 async def report(hands: Hands, preview_id: PreviewId) -> None:
-    """Send the newest comment and status, if they differ from what was sent last. Failures are tried again later."""
+    """Send what differs from what was sent last. What could not be sent is tried again later."""
+    told = await hands.store.telling.begin(preview_id)
+    if told is None:
+        return
+    with fence.under(told.fence):
+        try:
+            await _tell(hands, preview_id, told)
+        except LeaseLost:
+            _log.info("report lost: another worker may tell by now", preview=str(preview_id))
+
+
+async def _tell(hands: Hands, preview_id: PreviewId, told: Told) -> None:
     preview = await hands.views.preview(preview_id)
     if preview is None:
         return
-    told = await _render(hands, preview)
-    comment = preview.comment_id
-    if told.digest != preview.reported:
-        try:
-            comment = await _send(hands, preview, told)
-        except ForgeUnavailable as error:
-            _log.info("report postponed", preview=str(preview_id), reason=error.message)
-            return
-        except OperatorError as error:
-            _log.error("the forge refuses our report", preview=str(preview_id), reason=error.message)
-    await hands.store.reported(preview_id, comment, told.digest, preview.updated_at)
+    delay = hands.forge.write_delay(final=preview.state in FINAL)
+    if delay > 0:
+        await hands.store.telling.postpone(preview.id, delay, preview.updated_at, refused=False)
+        return
+    news = await _gather(hands, preview, told)
+    faults = []
+    for tell in (_comment, _status, _deployments):
+        if fault := await _attempt(tell, news):
+            faults.append(fault)
+        elif await hands.store.telling.has_changed(preview.id, preview.updated_at):
+            break  # what is news by now goes first: each of the three may have waited for its turn to be written
+    if faults:
+        pause = max(_pause(fault, told.attempts) for fault in faults)
+        await hands.store.telling.postpone(preview.id, pause, preview.updated_at, refused=True)
+    else:
+        await hands.store.telling.end(preview.id, preview.updated_at)
 
 
-async def _render(hands: Hands, preview: Preview) -> Feedback:
-    deployments = await hands.views.deployments(preview.id, limit=1)
-    settings = hands.settings
-    return feedback.render(
+async def _attempt(tell: Callable[[News], Awaitable[None]], news: News) -> ForgeUnavailable | OperatorError | None:
+    """Tell one of the three, and return what was in the way."""
+    about = {"preview": str(news.preview.id), "what": tell.__name__.strip("_")}
+    try:
+        async with asyncio.timeout(TELL_SECONDS):
+            await tell(news)
+    except TimeoutError:
+        return ForgeUnavailable(f"the forge was not told within {TELL_SECONDS:g} s")
+    except ForgeUnavailable as error:
+        _log.info("report postponed", **about, reason=error.message)
+        return error
+    except OperatorError as error:
+        if isinstance(error, ForgeGone) and news.preview.state is State.REMOVED:
+            return None  # the repository, or our access to it, is gone: there is nobody to be told
+        _log.error("the forge refuses our report", **about, reason=error.message, remedy=error.remedy)
+        return error
+    return None
+
+
+async def _comment(news: News) -> None:
+    told, said = news.told, news.feedback
+    if told.comment == said.comment_digest:
+        return
+    repository, number = news.preview.id.repository, news.preview.id.number
+    comment = await news.hands.forge.put_comment(repository, number, said.marker, said.body, told.comment_id)
+    # None: the conversation is locked. It is tried again when there is something new to say.
+    await news.hands.store.telling.comment(news.preview.id, comment or told.comment_id, said.comment_digest)
+
+
+async def _status(news: News) -> None:
+    status = news.feedback.status
+    if status is None or news.told.status == news.feedback.status_digest:
+        return
+    url = news.hands.settings.preview_url(news.preview.host)
+    repository = news.preview.id.repository
+    await news.hands.forge.put_status(repository, status.commit, status.state, status.description, url)
+    await news.hands.store.telling.status(news.preview.id, news.feedback.status_digest)
+
+
+async def _deployments(news: News) -> None:
+    known = dict(news.told.deployments)
+    for deployment in _wanted(news):
+        before = known.get(deployment.commit, Said(None, ""))
+        if before.said == deployment.said:
+            continue
+        if deployment.commit not in known:
+            # Noted before it is made: were we killed now, it would still be found when its commit serves no more.
+            known[deployment.commit] = before
+            await news.hands.store.telling.deployments(news.preview.id, known)
+        made = await news.hands.forge.put_deployment(news.preview.id.repository, deployment, before.id)
+        known[deployment.commit] = Said(made, deployment.said)
+        if deployment.state == "inactive":
+            del known[deployment.commit]
+        await news.hands.store.telling.deployments(news.preview.id, known)
+
+
+def _wanted(news: News) -> list[ForgeDeployment]:
+    settings, preview = news.hands.settings, news.preview
+    return environments.deployments(
         preview,
-        deployments[0] if deployments else None,
+        news.newest,
+        settings.preview_url(preview.host),
+        f"{settings.public_url.rstrip('/')}/previews/{preview.id}",
+        news.feedback.marker,
+        news.told.deployments,
+    )
+
+
+async def _gather(hands: Hands, preview: Preview, told: Told) -> News:
+    deployments = await hands.views.deployments(preview.id, limit=1)
+    newest = deployments[0] if deployments else None
+    settings = hands.settings
+    rendered = feedback.render(
+        preview,
+        newest,
         settings.preview_url(preview.host),
         settings.public_url.rstrip("/"),
         settings.secret_key[0].get_secret_value(),
         await hands.store.gauges.of(preview.id),
     )
+    return News(hands=hands, preview=preview, newest=newest, feedback=rendered, told=told)
 
 
-async def _send(hands: Hands, preview: Preview, told: Feedback) -> int | None:
-    repository, number = preview.id.repository, preview.id.number
-    comment = await hands.forge.put_comment(repository, number, told.marker, told.body, preview.comment_id)
-    if told.status is not None:
-        url = hands.settings.preview_url(preview.host)
-        status = told.status
-        await hands.forge.put_status(repository, status.commit, status.state, status.description, url)
-    return comment
+def _pause(fault: ForgeUnavailable | OperatorError, attempts: int) -> float:
+    """Seconds until it is tried again: longer with each attempt, and never less than the forge asks for."""
+    growing = MIN_PAUSE_SECONDS * 2.0 ** min(attempts, MAX_DOUBLINGS)
+    if isinstance(fault, ForgeUnavailable):
+        return max(fault.retry_after, min(growing, AWAY_PAUSE_SECONDS))
+    return min(growing, REFUSED_PAUSE_SECONDS)

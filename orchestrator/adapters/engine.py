@@ -6,10 +6,14 @@ alone mislead (404 for an image that a new container needs, 409 for a name that 
 """
 
 import asyncio
+import contextlib
 import ipaddress
+import json
+import posixpath
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -20,7 +24,9 @@ import httpx
 import requests
 from docker.types import IPAMConfig, IPAMPool
 
-from orchestrator.adapters import buildkit, engine_streams
+from orchestrator import fence
+from orchestrator.adapters import buildkit, engine_faults, engine_streams
+from orchestrator.adapters.breaker import Breaker
 from orchestrator.adapters.registry_auth import SETTING, RegistryAuth, encoded, registry_of
 from orchestrator.errors import ImageMissing, LaunchError, OperatorError, TemporaryError, Unavailable
 from orchestrator.ports import (
@@ -28,15 +34,21 @@ from orchestrator.ports import (
     BuildRequest,
     Command,
     ContainerStatus,
+    EngineEvent,
     EngineObject,
     HealthTimes,
     Image,
     Log,
 )
+from orchestrator.together import in_thread
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
 CALL_SECONDS = 60
 """The Engine answers a short call within this time, or is not well. Removing a large container takes seconds."""
+PING_SECONDS = 3.0
+"""An Engine that is well answers a ping at once."""
+THREADS = 16
+"""Calls that wait for the Engine at the same time. They are its own: one that hangs holds up nothing else."""
 PRUNE_SECONDS = 600
 """Removing gigabytes of a build cache takes minutes."""
 CREATE_ATTEMPTS = 20
@@ -76,10 +88,16 @@ class DockerEngine:
         self._registries = registries or RegistryAuth()
         self._connecting = threading.Lock()
         self._connected: docker.APIClient | None = None
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
+        self._breaker = Breaker("the Docker Engine", self._ask)
 
     async def close(self) -> None:
         if self._connected is not None:
             await asyncio.to_thread(self._connected.close)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def ping(self) -> None:
+        await self._breaker.probe()
 
     async def gateway(self) -> str:
         network = await self._call("describe its default bridge", lambda api: api.inspect_network("bridge"))
@@ -91,6 +109,9 @@ class DockerEngine:
             "the Docker Engine's default bridge has no IPv4 address",
             remedy="Remove `bridge: none` from the Engine's daemon.json and restart it.",
         )
+
+    async def root(self) -> str:
+        return str((await self._call("describe itself", lambda api: api.info()))["DockerRootDir"])
 
     # Images
 
@@ -133,6 +154,17 @@ class DockerEngine:
             raise _unreachable(error) from error
         if response.is_error:
             raise TemporaryError(f"the Docker Engine did not limit its build cache: {response.text.strip()}")
+
+    async def build_cache_bytes(self) -> int:
+        """Engines before API 1.42 measure everything else that they have, too."""
+        try:
+            async with await self._streams() as client:
+                response = await client.get("/system/df", params={"type": "build-cache"}, timeout=PRUNE_SECONDS)
+        except httpx.TransportError as error:
+            raise _unreachable(error) from error
+        if response.is_error:
+            raise TemporaryError(f"the Docker Engine did not measure its build cache: {response.text.strip()}")
+        return sum(part["Size"] for part in response.json().get("BuildCache") or () if not part.get("Shared"))
 
     # Networks and volumes
 
@@ -273,7 +305,9 @@ class DockerEngine:
         try:
             async with (
                 await self._streams() as client,
-                client.stream("GET", f"/containers/{found['Id']}/logs", params=parameters) as response,
+                client.stream(
+                    "GET", f"/containers/{found['Id']}/logs", params=parameters, timeout=CALL_SECONDS
+                ) as response,
             ):
                 if response.is_error:
                     return ()
@@ -285,33 +319,62 @@ class DockerEngine:
     async def objects(self, labels: Mapping[str, str]) -> list[EngineObject]:
         return await self._call("list what carries our labels", lambda api: _objects(api, _filter(labels)))
 
+    @contextlib.asynccontextmanager
+    async def events(self, labels: Mapping[str, str]) -> AsyncIterator[AsyncIterator[EngineEvent]]:
+        wanted = {**_filter(labels), "type": ["container"], "event": ["die", "destroy"]}
+        try:
+            async with (
+                await self._streams() as client,
+                client.stream("GET", "/events", params={"filters": json.dumps(wanted)}) as response,
+            ):
+                if response.is_error:
+                    raise TemporaryError(f"the Docker Engine tells no events: {await engine_streams.refusal(response)}")
+                yield _events(response)
+        except httpx.TransportError as error:
+            raise _unreachable(error) from error
+
     # The one place where the Engine is called and its errors become ours
 
     async def _call(self, doing: str, call: Callable[[docker.APIClient], T]) -> T:
-        """Run one short call in a thread. A cancelled task waits for it: no effect comes after the task's end."""
-        thread = asyncio.create_task(asyncio.to_thread(self._attempt, doing, call))
-        try:
-            return await asyncio.shield(thread)
-        except asyncio.CancelledError:
-            await _finished(thread)
-            raise
+        """Run one short call in a thread."""
+        await self._breaker.admit()
+        return await in_thread(self._attempt, doing, call, executor=self._threads)
 
     def _attempt(self, doing: str, call: Callable[[docker.APIClient], T]) -> T:
+        fence.require()  # while it connects, the SDK takes whatever is raised for an Engine that is away
+        self._breaker.require()
         try:
             return call(self._api())
         except docker.errors.APIError as error:
             status, words = error.status_code or 0, str(error.explanation or error)
+            if exhausted := engine_faults.exhausted(words):
+                raise exhausted from error
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise _Fault(doing, status, words) from error
             raise _Refusal(doing, status, words) from error
         except (requests.RequestException, docker.errors.DockerException) as error:
+            self._breaker.doubt()
             unreachable = _unreachable(error)
         raise unreachable  # not from the error: that holds on to a socket which the SDK left open
 
+    async def _ask(self) -> None:
+        """Ping it. Raises Unavailable."""
+        try:
+            async with engine_streams.client(self._base_url) as client:
+                answer = await client.get("/_ping", timeout=PING_SECONDS)
+        except httpx.TimeoutException as error:
+            raise Unavailable(f"a ping is not answered within {PING_SECONDS:g} s") from error
+        except httpx.TransportError as error:
+            unreachable = _unreachable(error)
+            raise unreachable from error
+        if answer.is_error:
+            raise Unavailable(f"a ping is answered with {answer.status_code}: {answer.text.strip()}")
+
     def _api(self) -> docker.APIClient:
         with self._connecting:
+            self._breaker.require()  # whoever connected before us may have waited in vain
             if self._connected is None:
-                api = docker.APIClient(base_url=self._base_url, version="auto", timeout=CALL_SECONDS)
+                api = _FencedClient(base_url=self._base_url, version="auto", timeout=CALL_SECONDS)
                 api.trust_env = False  # an Engine is never behind the proxy that the environment names
                 self._connected = api
             return self._connected
@@ -363,14 +426,12 @@ class DockerEngine:
             await self._remove(doing, lambda api: api.remove_network(network))
 
 
-async def _finished(thread: "asyncio.Task[Any]") -> None:
-    """Wait for a thread's call, which has a deadline of its own, through whatever else cancels us meanwhile."""
-    while not thread.done():
-        try:
-            await asyncio.wait([thread])
-        except asyncio.CancelledError:
-            continue
-    thread.exception()  # its outcome is nobody's any more
+class _FencedClient(docker.APIClient):
+    """The Docker SDK, whose every request asks the fence in its thread, right before it is sent."""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        fence.require()
+        return super().send(request, **kwargs)
 
 
 def _unreachable(error: Exception) -> TemporaryError | OperatorError:
@@ -393,7 +454,7 @@ def _check_owner(what: str, found: Mapping[str, str], wanted: Mapping[str, str])
         )
 
 
-_OPERATORS_FAULT = ("no space left on device", "cannot allocate memory", "cgroup")
+_OPERATORS_FAULT = ("cannot allocate memory", "cgroup")
 _COMMAND = "Check that the command exists in the image, is executable, and is built for this machine."
 _SIZE = "Give a smaller number."
 _TARGETS = "Check the targets of its mounts and its `working_dir`: the image has something else there."
@@ -482,6 +543,7 @@ def _image(found: dict[str, Any]) -> Image:
         healthcheck=test if test and test != ("NONE",) else None,
         health_times=_health_times(check),
         on_build=tuple(config.get("OnBuild") or ()),
+        volumes=tuple(sorted({posixpath.normpath(path) for path in config.get("Volumes") or ()})),
     )
 
 
@@ -514,7 +576,9 @@ def _status(found: dict[str, Any]) -> ContainerStatus:
             for mount in found["Mounts"]
             if mount["Type"] in {"volume", "bind"} and mount["RW"]
         ),
+        binds=frozenset(mount["Source"] for mount in found["Mounts"] if mount["Type"] == "bind"),
         created_at=datetime.fromisoformat(found["Created"]),
+        started_at=datetime.fromisoformat(state["StartedAt"]) if started else None,
         finished_at=None if state["FinishedAt"] == NEVER else datetime.fromisoformat(state["FinishedAt"]),
     )
 
@@ -532,12 +596,21 @@ def _objects(api: docker.APIClient, wanted: dict[str, list[str]]) -> list[Engine
     ]
 
 
+async def _events(response: httpx.Response) -> AsyncIterator[EngineEvent]:
+    async for message in engine_streams.json_lines(response):
+        about = message["Actor"]["Attributes"]  # the labels, and facts of the Engine's own among them
+        yield EngineEvent(action=message["Action"], container=about.get("name", ""), labels=about)
+
+
 def _object(kind: str, found: Mapping[str, Any], id_: str, name: str) -> EngineObject:
     return EngineObject(kind=kind, id=id_, name=name, labels=found["Labels"] or {})
 
 
 def _image_names(found: Mapping[str, Any]) -> list[str]:
-    return [name for name in found["RepoTags"] or () if name != "<none>:<none>"] or [found["Id"]]
+    """One that was pulled by its digest has a name too, though no tag: it is not ours, whatever labels it carries."""
+    every = (*(found["RepoTags"] or ()), *(found.get("RepoDigests") or ()))
+    tags = [name for name in found["RepoTags"] or () if name != "<none>:<none>"]
+    return tags or [name for name in every if not name.startswith("<none>")] or [found["Id"]]
 
 
 def _tagged(reference: str) -> str:
@@ -560,9 +633,11 @@ async def _pull(client: httpx.AsyncClient, reference: str, registries: RegistryA
                 await log(": ".join(str(message[key]) for key in ("id", "status") if key in message))
 
 
-def _not_pulled(reference: str, words: str) -> LaunchError:
+def _not_pulled(reference: str, words: str) -> LaunchError | Unavailable:
     """Docker Hub answers `denied` for an image that is not there, and other registries for one that is private."""
     told, low = f"the image {reference} cannot be pulled: {words}", words.lower()
+    if full := engine_faults.exhausted(words):
+        return full
     if any(sign in low for sign in ("denied", "unauthorized", "authentication required", "no basic auth")):
         registry = registry_of(reference)
         return LaunchError(

@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from orchestrator.adapters.fenced_http import FENCED
+
 CONNECT_SECONDS = 10.0
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """No Engine's address here is https, and reading the machine's certificates takes 20 ms: per client, on the loop."""
@@ -19,18 +21,29 @@ FRAME_HEADER = 8
 """Octets before each piece of a container's output: which stream, three zeros, and the length (big-endian)."""
 
 
-def client(base_url: str, api_version: str) -> httpx.AsyncClient:
-    """A client for `unix:///path` or `tcp://host:port`. Reading waits as long as its caller does."""
+def client(base_url: str, api_version: str = "") -> httpx.AsyncClient:
+    """A client for `unix:///path` or `tcp://host:port`. Reading waits as long as its caller does.
+
+    Without a version it speaks to an Engine of which none is known yet.
+    """
     scheme, _, rest = base_url.partition("://")
     local = scheme in {"unix", "http+unix"}
     socket = "/" + rest.lstrip("/") if local else None
-    transport = httpx.AsyncHTTPTransport(uds=socket, verify=_NO_TLS)
+    transport = _FencedTransport(uds=socket, verify=_NO_TLS)
     return httpx.AsyncClient(
         transport=transport,
-        base_url=f"http://{'docker' if local else rest}/v{api_version}",
+        base_url=f"http://{'docker' if local else rest}" + (f"/v{api_version}" if api_version else ""),
         timeout=httpx.Timeout(CONNECT_SECONDS, read=None, write=None),
         trust_env=False,  # an Engine is never behind the proxy that the environment names
     )
+
+
+class _FencedTransport(httpx.AsyncHTTPTransport):
+    """Asks the fence when a request has its connection and is about to be written to it."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, **FENCED}
+        return await super().handle_async_request(request)
 
 
 async def refusal(response: httpx.Response) -> str:

@@ -20,8 +20,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestrator import fence
 from orchestrator.adapters.git_context import CommitContext, context_of
 from orchestrator.adapters.git_objects import Content, Entry, GitFailed, Repository
+from orchestrator.data_dir import remove_folder
 from orchestrator.errors import (
     AuthorError,
     ForgeUnavailable,
@@ -31,10 +33,14 @@ from orchestrator.errors import (
     TemporaryError,
 )
 from orchestrator.policy import Pull
+from orchestrator.ports import Checkout
+from orchestrator.together import in_thread
 
 READ_LIMIT = 1024 * 1024
 """Octets of the largest file that `read` returns: Compose files and the like are far smaller."""
 LOCK_POLL_SECONDS = 0.05
+FROZEN_SECONDS = 30.0
+"""So much longer than a fetch may take is nothing done under a repository's lock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +120,23 @@ class GitSources:
                     await bare.run("update-ref", "-d", ref)
                 if await bare.run("for-each-ref", "--count=1", "refs/previewd"):
                     return
-            await asyncio.to_thread(shutil.rmtree, bare.folder, ignore_errors=True)
-            await asyncio.to_thread(lock.unlink, missing_ok=True)
+            await in_thread(remove_folder, bare.folder)
+            fence.require()
+            lock.unlink(missing_ok=True)
+
+    async def kept(self) -> list[Checkout]:
+        return await asyncio.to_thread(self._kept)
+
+    def _kept(self) -> list[Checkout]:
+        """By the files of refs: nothing packs them here."""
+        found = []
+        for folder in self._root.glob("*.git"):
+            if not folder.stem.isdecimal():
+                continue
+            refs = [ref.name for ref in folder.glob("refs/previewd/*") if ref.name.isdecimal()]
+            found += [Checkout(repository=int(folder.stem), number=int(number)) for number in refs]
+            found += [] if refs else [Checkout(repository=int(folder.stem), number=None)]
+        return found
 
     async def _fetch(self, repository: Repository, pull: Pull, token: str) -> None:
         refspec = f"+{_wanted(pull)}:{_incoming(pull.number)}"
@@ -160,12 +181,26 @@ class GitSources:
         """Keep out other tasks, and other workers on this machine. Yields the lock's file."""
         path = self._root / f"{repository}.lock"
         async with self._locks[repository]:
-            while (descriptor := _try_lock(path)) is None:  # noqa: ASYNC110 -- a file's lock wakes nobody
-                await asyncio.sleep(LOCK_POLL_SECONDS)
+            descriptor = await self._lock(path)
             try:
                 yield path
             finally:
                 os.close(descriptor)
+
+    async def _lock(self, path: Path) -> int:
+        """Wait for other workers. One that holds the lock for longer than a fetch may take is frozen: it is broken.
+
+        What a frozen worker goes on with when it wakes is stopped by its fence, and git locks each ref by itself.
+        """
+        holder, since = None, fence.now()
+        while (descriptor := _try_lock(path)) is None:
+            found = _held_since(path)
+            if found != holder:
+                holder, since = found, fence.now()
+            elif fence.now() - since > self._limits.seconds + FROZEN_SECONDS:
+                _break(path)
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+        return descriptor
 
 
 def _wanted(pull: Pull) -> str:
@@ -183,15 +218,29 @@ def _incoming(number: int) -> str:
 
 def _try_lock(path: Path) -> int | None:
     """Open and lock, without waiting. A file that its last holder deleted meanwhile keeps nobody out."""
+    fence.require()
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+            os.utime(descriptor)
             return descriptor
     except BlockingIOError:
         pass
     os.close(descriptor)
+    return None
+
+
+def _break(path: Path) -> None:
+    """Let the next one lock a file of its own."""
+    path.unlink(missing_ok=True)
+
+
+def _held_since(path: Path) -> int | None:
+    """When the lock was taken last, by the disk's clock: only another holder changes it. None when it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_mtime_ns
     return None
 
 
@@ -275,7 +324,7 @@ async def _export(repository: Repository, entries: Sequence[Entry], target: Path
                 await _write_file(content, entry, made)
             for entry in links:  # last: nothing is ever written through one
                 await _write_link(content, entry, made)
-        await asyncio.to_thread(_put, made, target)
+        await in_thread(_put, made, target)
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
@@ -329,6 +378,7 @@ def _stays_inside(path: str, link: str) -> bool:
 def _put(made: Path, target: Path) -> None:
     """Another worker may have been faster; its copy is the same."""
     _open_folder(made if not made.is_file() else made.parent, made.parent)  # a folder of nothing but left-out links
+    fence.require()
     try:
         made.rename(target)
     except OSError:

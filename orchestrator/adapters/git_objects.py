@@ -7,6 +7,7 @@ block that it runs in. It decides nothing about pull requests.
 import asyncio
 import contextlib
 import os
+import re
 import resource
 import signal
 import tempfile
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from orchestrator.errors import TemporaryError
+from orchestrator import fence
+from orchestrator.errors import DiskFull, TemporaryError
+from orchestrator.together import in_thread
 
 CHUNK = 256 * 1024
 EARLIEST, LATEST = 315_619_200, 4_102_444_800
@@ -49,6 +52,12 @@ CONFIGURATION = {
     "protocol.https.allow": "always",
     "protocol.http.allow": "always",  # for a forge on a private network
 }
+
+
+_NO_ROOM = re.compile(
+    r"^(?!remote:).*(No space left on device|Disk quota exceeded|Read-only file system)", re.MULTILINE
+)
+"""What git says of our disk. Of its own the forge may say the same, behind `remote:`."""
 
 
 class GitFailed(TemporaryError):
@@ -100,7 +109,7 @@ class Repository:
     async def create(self) -> None:
         """`init` repairs what an interrupted one left out. Locks and packs of a git that was killed are swept away."""
         await self._run_git("init", "--quiet", "--bare", "--template=", str(self.folder))
-        await asyncio.to_thread(self._sweep)
+        await in_thread(self._sweep)
 
     async def fetch(self, url: str, refspec: str, configuration: Mapping[str, str], largest_pack: int) -> None:
         """Fetch one commit without its history. `configuration` may hold secrets; argv does not."""
@@ -167,6 +176,7 @@ class Repository:
             return printed
 
     def _sweep(self) -> None:
+        fence.require()
         packs = self.folder / "objects" / "pack"
         for left in (*self.folder.glob("*.lock"), *(self.folder / "refs").rglob("*.lock"), *packs.glob("tmp_*")):
             left.unlink(missing_ok=True)
@@ -192,10 +202,13 @@ class _Running:
         return self.process.stdin
 
     async def succeed(self) -> None:
-        """Wait for its end. Raises GitFailed with its last words."""
+        """Wait for its end. Raises GitFailed with its last words, and DiskFull."""
         if await self.process.wait() != 0:
             self.complaints.seek(0)
-            raise GitFailed(self.complaints.read(CHUNK).decode(errors="replace").strip())
+            words = self.complaints.read(CHUNK).decode(errors="replace").strip()
+            if full := _NO_ROOM.search(words):
+                raise DiskFull("previewd's data", full[1], "Make room at PREVIEWD_DATA_DIR.")
+            raise GitFailed(words)
 
 
 @contextlib.asynccontextmanager
@@ -204,6 +217,7 @@ async def _running(
 ) -> AsyncIterator[_Running]:
     """Start git, and kill whatever of it is left when the block ends."""
     with tempfile.TemporaryFile() as complaints:
+        fence.require()
         process = await asyncio.create_subprocess_exec(
             *("git", *arguments),
             env=_environment(CONFIGURATION | dict(configuration or {})),

@@ -148,14 +148,23 @@ def deploy(which: Which) -> int:
 
 @app.command()
 def leaks(as_json: Json = False) -> int:
-    """List what no preview owns. Exit code 1 when there is anything."""
-    return _do("leaks", as_json=as_json)
+    """List what no preview has a use for. Exit code 1 when there is anything."""
+    return _do("leaks", as_json=as_json, module="world")
 
 
-def _do(command: str, *arguments: Any, **options: Any) -> int:
+@app.command()
+def reconcile(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Compare what exists with what should, and make it right. The worker does the same all the time."""
+    return _do("reconcile", dry_run=dry_run, as_json=as_json, module="world")
+
+
+def _do(command: str, *arguments: Any, module: str = "commands", **options: Any) -> int:
     """Run a function of `commands`, which loads SQLAlchemy: not before it is needed."""
     function: Callable[..., Coroutine[Any, Any, int]] = getattr(
-        importlib.import_module("orchestrator.cli.commands"), command
+        importlib.import_module(f"orchestrator.cli.{module}"), command
     )
     return asyncio.run(function(*arguments, **options))
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import importlib
 import json
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -19,10 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator import schema
 from orchestrator.cli.connection import load_settings
-from orchestrator.cli.outcome import DONE, NOT_WELL, UnclearId
+from orchestrator.cli.outcome import DONE, UnclearId
 from orchestrator.dashboard.present import age, clean, duration, short, tone
 from orchestrator.errors import OperatorError
-from orchestrator.leaks import Leak
 from orchestrator.queue import open_queue
 from orchestrator.records import Deployment, Preview, Transition
 from orchestrator.settings import Settings, asyncpg_url
@@ -107,20 +105,6 @@ async def deploy(which: str) -> int:
     return DONE
 
 
-async def leaks(*, as_json: bool) -> int:
-    """Everything that carries our mark and belongs to no live preview."""
-    async with open_running() as running:
-        reach = importlib.import_module("orchestrator.cli.reach")  # loads the Docker SDK, which no other command needs
-        found: list[Leak] = await reach.leaks(running.settings, running.views)
-    if as_json:
-        print_json(_plain(found))
-    else:
-        for leak in found:
-            print(f"{leak.kind:<10} {leak.name}: {leak.reason}")
-        print(f"leaked: {len(found)}")
-    return NOT_WELL if found else DONE
-
-
 @asynccontextmanager
 async def open_running() -> AsyncIterator[Running]:
     """Open the database of the previewd that runs. OperatorError when it does not answer."""
@@ -199,7 +183,7 @@ def _rows(previews: Iterable[Preview], settings: Settings) -> list[tuple[Text, .
     return [tuple(Text(heading, "bold") for heading in headings)] + [
         (
             Text(str(preview.id)),
-            Text(preview.state.value, STYLES[tone(preview.state)]),
+            Text(_state(preview), STYLES[tone(preview.state)]),
             Text(f"{preview.repository_name}#{preview.id.number}"),
             Text(_commits(preview)),
             Text(age(preview.updated_at, now)),
@@ -218,6 +202,13 @@ def print_columns(console: Console, rows: list[tuple[Text, ...]]) -> None:
             line.append_text(cell).append(" " * (width - len(cell) + 2))
         line.rstrip()
         console.print(line, soft_wrap=True)
+
+
+def _state(preview: Preview) -> str:
+    """With the place of one that stands in line, among those who lack the same."""
+    if preview.place is None:
+        return preview.state.value
+    return f"{preview.state.value} for {preview.waits_for}: {preview.place}"
 
 
 def _commits(preview: Preview) -> str:
@@ -273,7 +264,7 @@ def _print_deployment(console: Console, deployment: Deployment) -> None:
 
 
 def _preview_json(preview: Preview, settings: Settings) -> dict[str, Any]:
-    values = {name: value for name, value in _plain(preview).items() if name not in {"comment_id", "reported"}}
+    values: dict[str, Any] = _plain(preview)
     return values | {"id": str(preview.id), "number": preview.id.number, "url": settings.preview_url(preview.host)}
 
 

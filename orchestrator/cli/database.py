@@ -7,6 +7,7 @@ reads holds none: nobody waits for it.
 import dataclasses
 import os
 import re
+import secrets
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -30,7 +31,7 @@ from orchestrator.dumping import Source
 from orchestrator.errors import OperatorError
 from orchestrator.holding import Holding
 from orchestrator.leasing import with_lease
-from orchestrator.names import DatabaseKind, Names, kind_of_database
+from orchestrator.names import MARK_LENGTH, Names, was_asked_for
 from orchestrator.records import Preview
 from orchestrator.store import Lease
 from orchestrator.usage import size_told
@@ -41,9 +42,6 @@ KEPT_SNAPSHOTS = 3
 
 SHORTEST = timedelta(minutes=5)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-_FIRST_SNAPSHOT = 1_000_000_000
-"""Snapshots that were asked for are numbered by the clock; deployments number theirs from 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +183,7 @@ async def _replace(at: _At, lease: Lease, found: Path | int) -> None:
             "wait until it serves or has failed (`previewd show` says so), and try again",
         )
     # What containers did to the present database, the next deployment has to do again. Written down before the effect.
-    renewed = dataclasses.replace(holding, resets=holding.resets + 1)
+    renewed = dataclasses.replace(holding, resets=secrets.randbits(4 * MARK_LENGTH))
     if isinstance(found, int):
         await at.running.store.keep_holding(lease, renewed)
         await at.databases.reset(at.source.name, source=at.names.snapshot(found))
@@ -199,9 +197,8 @@ async def _replace(at: _At, lease: Lease, found: Path | int) -> None:
 async def _snapshots(at: _At) -> list[int]:
     """The numbers of those that were asked for, newest first."""
     instance, prefix = at.running.settings.instance, at.names.snapshot(0).removesuffix("0")
-    found = [name for name in await at.databases.names() if kind_of_database(instance, name) is DatabaseKind.SNAPSHOT]
-    numbers = [int(name.removeprefix(prefix)) for name in found if name.startswith(prefix)]
-    return sorted((number for number in numbers if number >= _FIRST_SNAPSHOT), reverse=True)
+    found = [name for name in await at.databases.names() if was_asked_for(instance, name)]
+    return sorted((int(name.removeprefix(prefix)) for name in found if name.startswith(prefix)), reverse=True)
 
 
 def _period(text: str) -> timedelta:

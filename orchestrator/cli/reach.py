@@ -1,20 +1,42 @@
-"""The commands' way to the Engine and the previews' Postgres. A composition root: `commands` itself sees no adapter."""
+"""The commands' way to the world beside our own database. A composition root: `commands` itself sees no adapter."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
 
 from orchestrator.adapters.engine import DockerEngine
+from orchestrator.adapters.git import GitSources
+from orchestrator.adapters.github import sign_in
+from orchestrator.adapters.github_http import open_client
 from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.databases import Limits
-from orchestrator.leaks import Leak, find
+from orchestrator.observe import Reach
 from orchestrator.settings import Settings
+from orchestrator.store import Store
 from orchestrator.views import Views
 
 
-async def leaks(settings: Settings, views: Views) -> list[Leak]:
-    """What exists and should not. Raises ConfigurationError when the previews' server is not known."""
-    engine = DockerEngine(settings.docker_host)
-    try:
-        return await find(engine, databases(settings), views, settings.instance)
-    finally:
-        await engine.close()
+@asynccontextmanager
+async def reach(settings: Settings, store: Store, views: Views) -> AsyncIterator[Reach]:
+    """All that a round of the reconciler asks. Raises ConfigurationError when the previews' server is not known."""
+    async with AsyncExitStack() as stack:
+        engine = DockerEngine(settings.docker_host)
+        stack.push_async_callback(engine.close)
+        proxy = httpx.AsyncClient(base_url=f"http://{settings.proxy_address or settings.proxy_listen}", trust_env=False)
+        stack.push_async_callback(proxy.aclose)
+        client = open_client(settings.github_api_url)
+        stack.push_async_callback(client.aclose)
+        yield Reach(
+            settings=settings,
+            store=store,
+            views=views,
+            engine=engine,
+            databases=databases(settings),
+            sources=GitSources(settings.data_dir.resolve() / "repositories"),
+            proxy=proxy,
+            forge=sign_in(client, settings),
+        )
 
 
 def databases(settings: Settings) -> PostgresDatabases:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.compose.policy import MAX_GRACE, MAX_SHM, MAX_TMPFS, MIN_INTERVAL
-from orchestrator.compose.requests import DROPPED_CAPABILITIES, LOG_OPTIONS, NANOSECONDS, Surroundings, restart_policy
+from orchestrator.compose.requests import (
+    DROPPED_CAPABILITIES,
+    LOG_OPTIONS,
+    NANOSECONDS,
+    Surroundings,
+    anonymous_options,
+    restart_policy,
+)
 from orchestrator.compose.values import (
     MAX_MODE,
     MAX_NANOSECONDS,
@@ -176,11 +183,15 @@ def _is_harmless_mount(mount: object, around: Surroundings) -> bool:
 
 
 def _is_own_volume(rest: dict[str, Any], around: Surroundings) -> bool:
-    """Every volume of a preview is called as one without a name would be, and then its name in the file."""
+    """Every volume of a preview is called as one without a name would be, and then its name in the file.
+
+    One that has no name at all carries exactly our labels: it may outlive its container.
+    """
+    if "Source" not in rest:
+        return rest == anonymous_options(around)
     if not rest.keys() <= {"Source", "VolumeOptions"} or rest.get("VolumeOptions", _NO_COPY) != _NO_COPY:
         return False
-    own = around.volume_name("")
-    source = rest.get("Source", f"{own}anonymous")
+    own, source = around.volume_name(""), rest["Source"]
     return isinstance(source, str) and source.startswith(own) and is_volume(source.removeprefix(own))
 
 

@@ -6,12 +6,12 @@ published; volumes, networks and labels carry the names that the caller gives. T
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from orchestrator.compose.model import FileMount, Healthcheck, Mount, MountKind, Service
-from orchestrator.compose.values import MAX_NANOSECONDS
+from orchestrator.compose.values import MAX_NANOSECONDS, is_path
 
 DROPPED_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP", "SYS_CHROOT")
 """Docker's default set less these. All of them cannot go: official images chown and change user as they start."""
@@ -52,6 +52,10 @@ class Surroundings:
     """`container` or `container:ro` for each of `volumes_from`, by ids of this preview's own containers."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Target to the path on the host of each secret and config, which are mounted read-only."""
+    image_volumes: tuple[str, ...] = ()
+    """The VOLUME paths of the image at which nothing else is mounted; `open_volumes` gives them."""
+    volume_labels: Mapping[str, str] = field(default_factory=dict)
+    """What marks volumes that have no name, which the Engine makes together with the container."""
 
 
 def aliases_of(service: Service, network: str | None = None) -> tuple[str, ...]:
@@ -63,6 +67,26 @@ def aliases_of(service: Service, network: str | None = None) -> tuple[str, ...]:
 def files_of(service: Service) -> tuple[FileMount, ...]:
     """Its secrets and configs. Where two have the same target the last one counts, as for volumes."""
     return tuple({file.target: file for file in (*service.configs, *service.secrets)}.values())
+
+
+def mount_targets(service: Service) -> frozenset[str]:
+    """Where the service mounts something that another one may take over; what `tmpfs` names is its own."""
+    return frozenset((*(mount.target for mount in service.volumes), *(file.target for file in files_of(service))))
+
+
+def open_volumes(service: Service, volumes: Iterable[str], inherited: Collection[str]) -> tuple[str, ...]:
+    """Those of the image's `volumes` that the Engine would make by itself: it mounts nothing else there.
+
+    `inherited` is what is mounted in the containers of `volumes_from`. A path that is not absolute stays the Engine's
+    to make: no request can name it.
+    """
+    covered = {*mount_targets(service), *service.tmpfs, *inherited}
+    return tuple(path for path in volumes if path not in covered and is_path(path))
+
+
+def anonymous_options(around: Surroundings) -> dict[str, Any]:
+    """What a mount says of a volume without a name: whose it is, for as long as it may outlive its container."""
+    return {"VolumeOptions": {"Labels": dict(around.volume_labels)}} if around.volume_labels else {}
 
 
 def container_body(service: Service, image: str, around: Surroundings) -> dict[str, Any]:
@@ -178,12 +202,17 @@ def _nanoseconds(seconds: float) -> int:
 
 def _mounts(service: Service, around: Surroundings) -> list[dict[str, Any]]:
     files = (_bind(target, source, read_only=True) for target, source in around.files.items())
-    return [*(_mount(mount, around) for mount in service.volumes), *files]
+    named = (_mount(mount, around) for mount in service.volumes)
+    return [*named, *files, *(_anonymous(path, around, read_only=False) for path in around.image_volumes)]
 
 
 def _bind(target: str, source: str, *, read_only: bool) -> dict[str, Any]:
     options = {"Propagation": "rprivate"}
     return {"Target": target, "ReadOnly": read_only, "Type": "bind", "Source": source, "BindOptions": options}
+
+
+def _anonymous(target: str, around: Surroundings, *, read_only: bool) -> dict[str, Any]:
+    return {"Target": target, "ReadOnly": read_only, "Type": "volume", **anonymous_options(around)}
 
 
 def _mount(mount: Mount, around: Surroundings) -> dict[str, Any]:
@@ -193,7 +222,7 @@ def _mount(mount: Mount, around: Surroundings) -> dict[str, Any]:
             no_copy = {"VolumeOptions": {"NoCopy": True}} if mount.no_copy else {}
             return {**body, "Type": "volume", "Source": around.volume_name(mount.source), **no_copy}
         case MountKind.ANONYMOUS:
-            return {**body, "Type": "volume"}
+            return _anonymous(mount.target, around, read_only=mount.read_only)
         case MountKind.BIND:
             return _bind(mount.target, around.binds[mount.source], read_only=mount.read_only)
         case MountKind.TMPFS:

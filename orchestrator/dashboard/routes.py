@@ -20,9 +20,11 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.background import BackgroundTask
 
+from orchestrator.attempts import Attempts, peer_of
 from orchestrator.backups import Backup
 from orchestrator.changes import ALL, Changes
 from orchestrator.dashboard import present, session
+from orchestrator.health import LOOK_SECONDS, Health, health
 from orchestrator.preview import PreviewId, State
 from orchestrator.queue import Queue
 from orchestrator.records import Deployment, LogLine, Preview
@@ -114,6 +116,7 @@ class Dashboard:
     queue: Queue
     changes: Changes
     templates: Environment = field(default_factory=environment)
+    attempts: Attempts = field(default_factory=Attempts)
 
     # Who may come in
 
@@ -138,7 +141,13 @@ class Dashboard:
         self._same_origin(request)
         form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
         target = _local(form.get("target", ["/"])[0])
-        if not session.knows_token(self.settings, form.get("token", [""])[0].strip()):
+        shown = form.get("token", [""])[0].strip()
+        peer, now = peer_of(request.client.host if request.client else "", request.headers), time.monotonic()
+        if seconds := self.attempts.seconds_to_wait(peer, now):
+            return self._refuse_for_now(target, seconds)
+        if not session.knows_token(self.settings, shown):
+            if shown:
+                self.attempts.failed(peer, now)
             return self.sign_in_page(target, "That is not the admin token.")
         answer = RedirectResponse(target, HTTPStatus.SEE_OTHER)
         answer.set_cookie(
@@ -149,6 +158,12 @@ class Dashboard:
             samesite="lax",
             secure=session.is_secure(self.settings),
         )
+        return answer
+
+    def _refuse_for_now(self, target: str, seconds: int) -> Response:
+        error = f"Too many wrong tokens were tried. Try again in {seconds} s."
+        answer = self._page("login.html", HTTPStatus.TOO_MANY_REQUESTS, target=target, error=error, configured=True)
+        answer.headers["Retry-After"] = str(seconds)
         return answer
 
     async def sign_out(self) -> Response:
@@ -162,12 +177,19 @@ class Dashboard:
 
     async def index(self) -> Response:
         """Every live preview."""
-        return self._page("index.html", **await self._listed())
+        return self._page("index.html", **await self._frame(), **await self._listed())
 
     async def preview(self, preview_id: Id) -> Response:
         """One preview."""
         detail = await self._detail(preview_id)
-        return self._page("preview.html", detail=detail, last_line=_last(detail.lines))
+        return self._page("preview.html", detail=detail, last_line=_last(detail.lines), **await self._frame())
+
+    async def leaks(self) -> Response:
+        """What exists and should not, as the worker saw it last: from here nobody reaches the Engine."""
+        found, last = await self.store.leaks.all(), await self.store.leaks.last_round()
+        named = {PreviewId.parse(leak.preview) for leak in found if leak.preview}
+        known = {str(each) for each in named if await self.views.preview(each)}
+        return self._page("leaks.html", found=found, known=known, round=last, **await self._frame())
 
     async def reset_database(self, preview_id: Id) -> Response:
         """Deploy again, with a new database."""
@@ -206,10 +228,14 @@ class Dashboard:
 
     async def _list_changes(self) -> AsyncIterator[bytes]:
         """The whole list first: the page, or the connection before this one, may be a while old."""
+        shown = b""
         with self.changes.subscribe() as subscription:
             subscription.put(ALL)
             while await subscription.wait(LIST_SECONDS):
                 changed = subscription.taken()
+                if (banner := await self._banner()) != shown:
+                    shown = banner
+                    yield banner
                 if not changed:
                     yield await self._summary()  # what the databases use changes without a word
                 elif ALL in changed:
@@ -218,6 +244,14 @@ class Dashboard:
                     for preview in changed:
                         yield await self._row(preview)
                     yield await self._summary()
+
+    async def _banner(self) -> bytes:
+        return _patch("banner", self._render("parts/banner.html", health=await self._health()))
+
+    async def _health(self) -> Health:
+        """What is away, as the workers have recorded it."""
+        found, now = await self.store.dependencies.all()
+        return health(found, now, {})
 
     async def _whole_list(self) -> bytes:
         return _patch("list", self._render("parts/list.html", **await self._listed()))
@@ -233,12 +267,16 @@ class Dashboard:
     async def _summary(self) -> bytes:
         return _patch("summary", self._render("parts/summary.html", **await self._listed()))
 
+    async def _frame(self) -> dict[str, Any]:
+        """What every page shows around its own content: what is away, and how many things have leaked."""
+        return {"health": await self._health(), "leaked": len(await self.store.leaks.all())}
+
     async def _listed(self) -> dict[str, Any]:
         return {"previews": await self.views.live(), "server": await self.store.gauges.server()}
 
     async def _preview_changes(self, preview_id: PreviewId, deployment: int, line: int) -> AsyncIterator[bytes]:
         """The page's upper part whenever something changed, and log lines as they come."""
-        shown, silent = "", 0.0
+        shown, silent, banner, banner_at = "", 0.0, b"", 0.0
         with self.changes.subscribe() as subscription:
             while True:
                 detail = await self._read(preview_id)
@@ -256,6 +294,11 @@ class Dashboard:
                 if markup != shown:
                     shown = markup
                     yield _patch("detail", markup)
+                if time.monotonic() >= banner_at:
+                    banner_at = time.monotonic() + LOOK_SECONDS
+                    if (newer := await self._banner()) != banner:
+                        banner = newer
+                        yield banner
                 silent = 0.0 if lines else silent + LOG_SECONDS
                 if silent >= LIST_SECONDS:
                     silent = 0.0
@@ -320,6 +363,7 @@ def router(dashboard: Dashboard) -> APIRouter:
     inside = APIRouter(dependencies=[Depends(dashboard.guard)], include_in_schema=False)
     inside.add_api_route("/", dashboard.index, methods=["GET"])
     inside.add_api_route("/logout", dashboard.sign_out, methods=["POST"])
+    inside.add_api_route("/leaks", dashboard.leaks, methods=["GET"])
     inside.add_api_route("/events", dashboard.events, methods=["GET"])
     inside.add_api_route("/previews/{id}", dashboard.preview, methods=["GET"])
     inside.add_api_route("/previews/{id}/events", dashboard.preview_events, methods=["GET"])

@@ -1,5 +1,6 @@
 """What every Engine must do: one suite for the real one and for the fake that the tests of steps use."""
 
+import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator
 from ipaddress import IPv4Address, IPv4Network
@@ -61,11 +62,22 @@ def labels(rig: tuple[Engine, dict[str, str]]) -> dict[str, str]:
 def _fake() -> FakeEngine:
     fake = FakeEngine()
     fake.add_image(BASE_IMAGE)
+    fake.recipes["volumes/Dockerfile"] = Recipe(volumes=("/image", "/other"))
     fake.recipes["bad/Dockerfile"] = Recipe(error="bad/Dockerfile:2: `COPY none /` failed: not found")
+    fake.recipes["slow/Dockerfile"] = Recipe(lines=("RUN sleep 600",), seconds=600)
     fake.checks = {**CHECKS, ENDLESS: None, ("CMD", *EXACTLY): 7}
     fake.programs[tuple(TALK)] = Program(lines=("one", "two", "\x1b[31mred\x1b[0m \ufffd"), exit_code=3)
     fake.programs[tuple(MISSING)] = Program(error="exec: /no/such/program: no such file or directory")
     return fake
+
+
+def with_volumes(labels: dict[str, str]) -> BuildRequest:
+    return BuildRequest(
+        tag=f"previewd-test/{unique('b')}:1",
+        dockerfile=b"FROM scratch\nCOPY kept /image/kept\nVOLUME /image /other/\n",
+        dockerfile_name="volumes/Dockerfile",
+        labels=labels,
+    )
 
 
 def body(
@@ -92,6 +104,10 @@ async def status_of(engine: Engine, container: str) -> ContainerStatus:
     status = await engine.container(container)
     assert status is not None
     return status
+
+
+async def test_the_root_is_a_folder_of_the_engines_machine(engine: Engine) -> None:
+    assert (await engine.root()).startswith("/")
 
 
 async def test_the_gateway_is_an_address(engine: Engine) -> None:
@@ -337,6 +353,25 @@ async def test_a_volume_from_made_to_gone(engine: Engine, labels: dict[str, str]
     assert await engine.objects(labels) == []
 
 
+async def test_volumes_without_a_name_carry_labels_and_go_with_their_container(
+    engine: Engine, labels: dict[str, str]
+) -> None:
+    container, marked = unique("c"), {"Type": "volume", "VolumeOptions": {"Labels": labels}}
+    mounts = ({**marked, "Target": "/image"}, {**marked, "Target": "/asked"})
+    image = await engine.build(with_volumes(labels), MemoryContext({"kept": "1"}), unread)
+    found = await engine.image(image)
+    assert found is not None
+    assert found.volumes == ("/image", "/other")
+    await engine.create_container(container, {**body(labels, SLEEP, mounts=mounts), "Image": image})
+    volumes = {found.name for found in await engine.objects(labels) if found.kind == "volume"}
+    assert len(volumes) == 2
+    mounted = (await status_of(engine, container)).volumes
+    assert len(mounted) == 3, "the image's other volume is made by the Engine, and says nothing"
+    assert mounted > volumes
+    await engine.remove_container(container)
+    assert {found.kind for found in await engine.objects(labels)} == {"image"}
+
+
 async def test_what_a_container_may_write_to_on_the_host(
     engine: Engine, labels: dict[str, str], tmp_path: Path
 ) -> None:
@@ -348,6 +383,7 @@ async def test_what_a_container_may_write_to_on_the_host(
     for container in (writer, reader):
         await engine.start(container)
     assert [(await status_of(engine, each)).volumes for each in (writer, reader)] == [{str(tmp_path)}, frozenset()]
+    assert [(await status_of(engine, each)).binds for each in (writer, reader)] == [{str(tmp_path)}] * 2
 
 
 async def test_objects_are_found_by_all_of_their_labels(engine: Engine, labels: dict[str, str]) -> None:
@@ -361,6 +397,19 @@ async def test_objects_are_found_by_all_of_their_labels(engine: Engine, labels: 
     assert some == {("network", network), ("container", container)}
     assert [status.name for status in await engine.containers(labels | {"kind": "a"})] == [container]
     assert await engine.containers(labels | {"kind": "b"}) == []
+
+
+async def test_what_ends_or_is_removed_is_heard(engine: Engine, labels: dict[str, str]) -> None:
+    name, other = unique("ends"), unique("other")
+    async with engine.events(labels | {"dev.previewd.pull": "7"}) as events:
+        for one, more in ((other, {}), (name, {"dev.previewd.pull": "7"})):
+            await engine.create_container(one, body(labels | more, SLEEP))
+            await engine.start(one)
+            await engine.stop(one, 0)
+            await engine.remove_container(one)
+        heard = [await asyncio.wait_for(anext(events), 20) for _ in range(2)]
+    assert [(event.action, event.container) for event in heard] == [("die", name), ("destroy", name)]
+    assert labels.items() <= heard[0].labels.items()
 
 
 async def test_images(engine: Engine) -> None:
@@ -411,4 +460,50 @@ async def test_a_build_that_fails_names_its_line_and_leaves_nothing(engine: Engi
     )
     with pytest.raises(BuildError, match=r"^bad/Dockerfile:2: `COPY none /` failed: "):
         await engine.build(request, MemoryContext(), unread)
+    assert await engine.objects(labels) == []
+
+
+async def test_a_build_whose_client_is_gone_leaves_nothing(engine: Engine, labels: dict[str, str]) -> None:
+    """As when a worker is killed in it: the Engine ends the build with the connection."""
+    tag, has_begun = f"previewd-test/{unique('b')}:1", asyncio.Event()
+    request = BuildRequest(
+        tag=tag,
+        dockerfile=f"FROM {BASE_IMAGE}\nRUN sleep 600\n".encode(),
+        dockerfile_name="slow/Dockerfile",
+        labels=labels,
+    )
+
+    async def say(_: str) -> None:
+        has_begun.set()
+
+    build = asyncio.create_task(engine.build(request, MemoryContext(), say))
+    await asyncio.wait_for(has_begun.wait(), 60)
+    build.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await build
+    assert await engine.image(tag) is None
+    assert await engine.objects(labels) == []
+
+
+async def test_a_build_takes_the_name_from_the_image_that_had_it(engine: Engine, labels: dict[str, str]) -> None:
+    tag = f"previewd-test/{unique('b')}:1"
+
+    async def build(content: str) -> str:
+        context = MemoryContext({"a": content})
+        request = BuildRequest(tag=tag, dockerfile=b"FROM scratch\nCOPY a /a\n", labels=labels)
+        return await engine.build(request, context, unread)
+
+    first, second = await build("1"), await build("2")
+    named = {found.id: found.name for found in await engine.objects(labels)}
+    assert named == {first: first, second: tag}
+
+
+async def test_what_builds_have_left_is_measured(engine: Engine) -> None:
+    assert await engine.build_cache_bytes() >= 0
+
+
+async def test_a_network_is_removed_by_its_id_too(engine: Engine, labels: dict[str, str]) -> None:
+    await make_network(engine, unique("n"), labels)
+    (found,) = await engine.objects(labels)
+    await engine.remove_network(found.id)
     assert await engine.objects(labels) == []

@@ -9,7 +9,14 @@ from typing import Any, Self
 from fastapi import FastAPI
 
 from tests.forge.deliveries import ContentType, Delivery
-from tests.forge.events import ping_event, pull_request_event
+from tests.forge.events import (
+    comment_event,
+    installation_event,
+    ping_event,
+    pull_request_event,
+    renamed_event,
+    repositories_removed_event,
+)
 from tests.forge.faults import Fault, Faults, outage, primary_limit, secondary_limit
 from tests.forge.gate import Gate, RecordedRequest
 from tests.forge.git import BareRepository, Changes, read_tree
@@ -18,7 +25,7 @@ from tests.forge.payloads import Addresses
 from tests.forge.rest.api import rest_api
 from tests.forge.rest.context import Context
 from tests.forge.server import ServerThread
-from tests.forge.state import PullRequest, Repository, State, User, now
+from tests.forge.state import Comment, Installation, PullRequest, Repository, State, User, now
 
 API_PATH = "/api/v3"
 APP_LOGIN = "previewd[bot]"
@@ -37,7 +44,7 @@ class Forge:
         self.secret = secret
         self.installation = installation
         self.content_type = ContentType.JSON
-        self.state = State()
+        self.state = State(installation=None if installation is None else Installation(id=installation))
         self.token = self.state.issue_token(APP_LOGIN)
         """An access token that does not expire."""
         self.hook_id = self.state.next_id()
@@ -100,6 +107,18 @@ class Forge:
         for pull in self._pulls_from(repository):
             pull.head_repository = None
         self.bare(repository).delete()
+
+    def rename_repository(self, repository: Repository, name: str) -> None:
+        """Give a repository another name. Who asks for the old one is sent on, by git and by the API."""
+        former = repository.name
+        folder = Path(self._folder.name) / repository.owner.login
+        self.state.former_names[repository.full_name.lower()] = repository
+        (folder / f"{former}.git").rename(folder / f"{name}.git")
+        repository.name = name
+        payload = renamed_event(
+            self._addresses, repository, former, sender=repository.owner, installation=self.installation
+        )
+        self.deliveries.append(self.sign("repository", payload))
 
     def set_permission(self, repository: Repository, login: str, role: str) -> None:
         """Grant a role: admin, maintain, write, triage, read or none."""
@@ -171,6 +190,13 @@ class Forge:
         parent = self.bare(pull.repository).merge_base(pull.base_sha, pull.head_sha)
         return self._push(pull, changes, message, parent=parent)
 
+    def reset(self, pull: PullRequest, sha: str) -> None:
+        """Force-push a commit that the repository has already, such as one that the pull request had before."""
+        if pull.state != "open" or pull.head_repository is None:
+            raise ValueError(f"pull request {pull.number} is closed, or its fork is deleted")
+        self.bare(pull.head_repository).set_ref(f"refs/heads/{pull.head_branch}", sha)
+        self._move(pull, sha)
+
     def close(self, pull: PullRequest, *, merged: bool = False) -> None:
         """Close, or merge: then the base branch takes over the head, as after a fast-forward."""
         pull.closed_at = now()
@@ -192,6 +218,58 @@ class Forge:
     def ready_for_review(self, pull: PullRequest) -> None:
         pull.draft = False
         self._tell(pull, "ready_for_review", pull.author)
+
+    def retarget(self, pull: PullRequest, branch: str) -> None:
+        """Ask to merge into another branch."""
+        changes = {"base": {"ref": {"from": pull.base_branch}, "sha": {"from": pull.base_sha}}}
+        pull.base_branch, pull.base_sha = branch, self.tip(pull.repository, branch)
+        self._tell(pull, "edited", pull.author, changes=changes)
+
+    def label(self, pull: PullRequest, name: str) -> None:
+        pull.labels.append(name)
+        self._tell(pull, "labeled", pull.repository.owner)
+
+    def unlabel(self, pull: PullRequest, name: str) -> None:
+        pull.labels.remove(name)
+        self._tell(pull, "unlabeled", pull.repository.owner)
+
+    def delete_comment(self, pull: PullRequest, comment: Comment) -> None:
+        """Somebody deletes a comment, whoever wrote it."""
+        del pull.repository.comments[comment.id]
+        payload = comment_event(
+            self._addresses,
+            pull,
+            comment,
+            "deleted",
+            sender=pull.repository.owner,
+            installation=self.installation,
+        )
+        self.deliveries.append(self.sign("issue_comment", payload))
+
+    # The App
+
+    def uninstall(self) -> None:
+        """Take the App from the account: its tokens are good no more."""
+        repositories = list(self.state.repositories.values())
+        self._tell_installation("deleted", repositories)
+        self.state.installation = None
+        self.state.end_tokens()
+
+    def suspend(self) -> None:
+        """Let the App be installed, but see nothing."""
+        if self.state.installation is not None:
+            self.state.installation.suspended_at = now()
+        self._tell_installation("suspend", None)
+
+    def take_away(self, repository: Repository) -> None:
+        """Let the App see this repository no more."""
+        if self.state.installation is None:
+            raise ValueError("the App is not installed")
+        self.state.installation.excluded.add(repository.id)
+        payload = repositories_removed_event(
+            self.state.installation.id, [repository], at=self._addresses, sender=repository.owner
+        )
+        self.deliveries.append(self.sign("installation_repositories", payload))
 
     # Deliveries
 
@@ -249,7 +327,6 @@ class Forge:
             state=self.state,
             addresses=self._addresses,
             bare=self.bare,
-            installation=self.installation,
             app_login=APP_LOGIN,
         )
         app = FastAPI(openapi_url=None)
@@ -279,12 +356,17 @@ class Forge:
     def _push(self, pull: PullRequest, changes: Changes, message: str, *, parent: str) -> str:
         if pull.state != "open" or pull.head_repository is None:
             raise ValueError(f"pull request {pull.number} is closed, or its fork is deleted")
-        before, source = pull.head_sha, self.bare(pull.head_repository)
+        source = self.bare(pull.head_repository)
         after = source.commit(pull.head_branch, changes, message, author=pull.author.login, parent=parent)
+        self._move(pull, after)
+        return after
+
+    def _move(self, pull: PullRequest, after: str) -> None:
+        """Let a commit that the head's branch points at be the pull request's head."""
+        before = pull.head_sha
         self._show_head(pull, after)
         pull.head_sha, pull.updated_at = after, now()
         self._tell(pull, "synchronize", pull.author, before=before, after=after)
-        return after
 
     def _show_head(self, pull: PullRequest, sha: str) -> None:
         """Let the base repository's refs/pull/N/head name the head, fetched from the fork if it is in one."""
@@ -294,7 +376,15 @@ class Forge:
         else:
             base.take(self.bare(pull.head_repository), sha, pull.ref)
 
-    def _tell(self, pull: PullRequest, action: str, sender: User, **extra: str) -> None:
+    def _tell_installation(self, action: str, repositories: list[Repository] | None) -> None:
+        if self.state.installation is None:
+            raise ValueError("the App is not installed")
+        payload = installation_event(
+            self.state.installation.id, action, repositories, at=self._addresses, sender=self.state.user("octo")
+        )
+        self.deliveries.append(self.sign("installation", payload))
+
+    def _tell(self, pull: PullRequest, action: str, sender: User, **extra: Any) -> None:
         payload = pull_request_event(
             self._addresses, pull, action, sender=sender, installation=self.installation, **extra
         )

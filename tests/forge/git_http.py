@@ -6,7 +6,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
 from tests.forge.git import git_environment
 from tests.forge.state import Repository, State, User
@@ -21,6 +21,9 @@ def git_routes(state: State, root: Path) -> APIRouter:
     @router.api_route("/{owner}/{name}.git/{path:path}", methods=["GET", "POST"])
     async def git(request: Request, owner: str, name: str, path: str) -> Response:
         repository = state.repository(f"{owner}/{name}")
+        moved = state.former_names.get(f"{owner}/{name}".lower()) if repository is None else None
+        if moved is not None:
+            return RedirectResponse(f"/{moved.full_name}.git/{path}?{request.url.query}", 301)
         refusal = _refusal(request, repository, state)
         if refusal is not None:
             return refusal

@@ -8,7 +8,7 @@ import itertools
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 LEGACY_PERMISSIONS = {"maintain": "write", "triage": "read"}
 """The permission endpoint knows four words; newer roles are reported as the nearest of them."""
@@ -84,6 +84,7 @@ class Deployment:
     transient: bool
     production: bool
     creator: User
+    payload: object = ""
     created_at: datetime = field(default_factory=now)
     statuses: list[DeploymentStatus] = field(default_factory=list)
 
@@ -111,6 +112,8 @@ class PullRequest:
     body: str | None
     draft: bool
     state: str = "open"
+    locked: bool = False
+    labels: list[str] = field(default_factory=list)
     merge_commit_sha: str | None = None
     merged_at: datetime | None = None
     closed_at: datetime | None = None
@@ -162,12 +165,30 @@ class Token:
 
     user: User
     expires_at: datetime | None = None
+    covers: frozenset[int] | None = None
+    """Repositories that it was narrowed to, None for all."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Installation:
+    """The App on an account, which covers all of its repositories but those that were taken from it."""
+
+    id: int
+    suspended_at: datetime | None = None
+    excluded: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class State:
     """Everything, by the keys under which the API finds it."""
 
+    installation: Installation | None = None
+    token_lifetime: timedelta = timedelta(hours=1)
+    """Of an installation's token."""
+    forbidden: set[str] = field(default_factory=set)
+    """Permissions that the App and its tokens lack: `deployments`, `statuses` or `issues`."""
+    former_names: dict[str, Repository] = field(default_factory=dict)
+    """Names in small letters under which repositories were known before; GitHub sends on from there."""
     users: dict[str, User] = field(default_factory=dict)
     repositories: dict[int, Repository] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
@@ -186,11 +207,17 @@ class State:
         wanted = full_name.lower()
         return next((found for found in list(self.repositories.values()) if found.full_name.lower() == wanted), None)
 
-    def issue_token(self, login: str, expires_at: datetime | None = None) -> str:
+    def issue_token(self, login: str, expires_at: datetime | None = None, covers: frozenset[int] | None = None) -> str:
         """Make an access token for an account."""
         value = f"ghs_{secrets.token_hex(18)}"
-        self.tokens[value] = Token(user=self.user(login), expires_at=expires_at)
+        self.tokens[value] = Token(user=self.user(login), expires_at=expires_at, covers=covers)
         return value
+
+    def end_tokens(self) -> None:
+        """Let the tokens of installations, which are those that expire, be good no more."""
+        for value, token in list(self.tokens.items()):
+            if token.expires_at is not None:
+                del self.tokens[value]
 
     def bearer(self, value: str) -> User | None:
         """Name the account that a token speaks for, None when there is no such token or it is too old."""

@@ -1,7 +1,6 @@
 """A value as long as a file may be, in every place where one may stand: none of them makes work without end."""
 
 import contextlib
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -12,9 +11,8 @@ from orchestrator.compose.policy import SERVICE
 from orchestrator.compose.read import read
 from orchestrator.compose.scalars import boolean, duration, go_duration, integer, nearest, number, size, whole
 from orchestrator.errors import ComposeError, Place
+from tests.support.endless import ends
 
-SECONDS = 5.0
-"""More than ten times what any of them takes, and a small part of what one takes whose work grows as the square."""
 LENGTH = MAX_BYTES - 2_000
 PATTERNS = ("1", "1s", "1h1ms", "1.", "1e", "1_", " ", "a", "0", "-", "+", "٣", "1k", ".")
 READERS: tuple[Callable[[Node], object], ...] = (
@@ -29,28 +27,26 @@ READERS: tuple[Callable[[Node], object], ...] = (
 )
 
 
-def ends(work: Callable[[], object]) -> None:
+def try_it(work: Callable[[], object]) -> None:
     """It ends, in whatever way."""
-    started = time.process_time()
-    with contextlib.suppress(ComposeError):
+    with contextlib.suppress(ComposeError), ends():
         work()
-    assert time.process_time() - started < SECONDS
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_every_scalar(pattern: str) -> None:
     node = Node(value=(pattern * LENGTH)[:LENGTH], place=Place(file="f"))
     for reader in READERS:
-        ends(partial(reader, node))
+        try_it(partial(reader, node))
 
 
 @pytest.mark.parametrize("key", sorted(SERVICE))
 def test_every_key_of_a_service(key: str) -> None:
     text = f'services: {{a: {{image: x, {key}: "{"1" * LENGTH}"}}}}\n'
-    ends(lambda: read({"compose.yaml": text.encode()}, "compose.yaml", {}))
+    try_it(lambda: read({"compose.yaml": text.encode()}, "compose.yaml", {}))
 
 
 @pytest.mark.parametrize("key", ["interval", "timeout", "start_period"])
 def test_every_time_of_a_healthcheck(key: str) -> None:
     text = f'services: {{a: {{image: x, healthcheck: {{test: x, {key}: "{"1" * LENGTH}"}}}}}}\n'
-    ends(lambda: read({"compose.yaml": text.encode()}, "compose.yaml", {}))
+    try_it(lambda: read({"compose.yaml": text.encode()}, "compose.yaml", {}))

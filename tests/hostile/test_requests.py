@@ -22,6 +22,7 @@ AROUND = Surroundings(
     links=("pv-1-b:db",),
     volumes_from=("c0ffee:ro",),
     files={"/run/secrets/s": "/copies/secrets/s"},
+    volume_labels={"dev.previewd.instance": "i"},
 )
 BIND = {"Type": "bind", "Source": "/copies/sub", "Target": "/s", "BindOptions": {"Propagation": "rprivate"}}
 BODY: dict[str, Any] = {
@@ -60,7 +61,7 @@ BODY: dict[str, Any] = {
         "VolumesFrom": ["c0ffee:ro"],
         "Mounts": [
             {"Type": "volume", "Source": "pv-1_data", "Target": "/data", "ReadOnly": False},
-            {"Type": "volume", "Target": "/anonymous"},
+            {"Type": "volume", "Target": "/anonymous", "VolumeOptions": {"Labels": {"dev.previewd.instance": "i"}}},
             {**BIND, "ReadOnly": True},
             {**BIND, "Source": "/copies/secrets/s", "Target": "/run/secrets/s", "ReadOnly": True},
             {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1048576, "Mode": 0o777}},
@@ -177,7 +178,9 @@ MOUNTS = st.one_of(
               st.sampled_from(["/etc", "pv-2_data", "pv-1_../x", "pv-1_", "pv-1", "data", None, 1])),
     st.builds(lambda kind: {"Type": kind, "Target": "/x"}, st.sampled_from(["bind", "npipe", "cluster", "image"])),
     st.builds(lambda options: {"Type": "volume", "Target": "/x", "VolumeOptions": options},
-              st.sampled_from([{}, {"NoCopy": False}, {"DriverConfig": {"Name": "x"}}, {"Subpath": "../.."}, None])),
+              st.sampled_from([{}, {"NoCopy": True}, {"DriverConfig": {"Name": "x"}}, {"Subpath": "../.."}, None,
+                               {"Labels": {}}, {"Labels": {"dev.previewd.instance": "other"}}])),
+    st.just({"Type": "volume", "Target": "/x"}),
     st.builds(lambda options: {"Type": "tmpfs", "Target": "/x", "TmpfsOptions": options},
               st.sampled_from([{"SizeBytes": 1 << 40}, {"Options": [["exec"]]}, {"Mode": 1 << 20}, None])),
     st.sampled_from(["/etc:/x", None, {}, []]),

@@ -15,8 +15,9 @@ from orchestrator.preview import PreviewId, State
 from orchestrator.records import Preview
 from tests.support.apps import tiny
 from tests.support.servers import CARELESS, servers
-from tests.support.world import NoQueue, World
+from tests.support.world import World
 from worker.converge import converge
+from worker.running import Running, Work
 from worker.sweep import sweep
 
 PULLS = range(1, 31)
@@ -31,20 +32,17 @@ services:
 """
 
 
-class Woken(NoQueue):
-    """Whom the sweep has woken."""
+class Asked(Running):
+    """Which previews the sweep wants to have converged."""
 
     def __init__(self) -> None:
         super().__init__()
         self.previews: list[PreviewId] = []
 
-    async def wake_again(self, preview: PreviewId, generation: int, attempt: int) -> bool:  # noqa: ARG002
-        self.previews.append(preview)
-        return True
-
-    async def report(self, preview: PreviewId) -> bool:  # noqa: ARG002
-        """Nobody reads it."""
-        return True
+    def start(self, kind: str, preview: PreviewId, work: Work, seconds: float) -> None:  # noqa: ARG002
+        """Nobody reads the reports."""
+        if kind == "converge":
+            self.previews.append(preview)
 
 
 class Crowd(World):
@@ -53,10 +51,10 @@ class Crowd(World):
     def __init__(self, database: AsyncEngine, data_dir: Path, url: str) -> None:
         super().__init__(database, data_dir)
         self.files = tiny(compose=COMPOSE)
-        self.woken = Woken()
+        self.asked = Asked()
         limits = Limits(connections=self.hands.settings.connections_per_preview)
         real = PostgresDatabases(url, "127.0.0.1", self.hands.settings.instance, limits)
-        self.hands = replace(self.hands, queue=self.woken, databases=real)
+        self.hands = replace(self.hands, running=self.asked, databases=real)
 
     async def settle(self) -> dict[int, Preview]:
         """Sweep until there is nothing left to do; the previews by number."""
@@ -64,7 +62,7 @@ class Crowd(World):
             # The first sweep calls up whoever is next in line, the second one wakes them.
             await sweep(self.hands)
             await sweep(self.hands)
-            due, self.woken.previews = dict.fromkeys(self.woken.previews), []
+            due, self.asked.previews = dict.fromkeys(self.asked.previews), []
             if not due:
                 return {preview.id.number: preview for preview in await self.views.all() if preview.id.number}
             for preview in due:

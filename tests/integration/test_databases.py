@@ -147,6 +147,18 @@ async def test_a_copy_of_a_template_belongs_to_its_preview(
         assert not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", TEMPLATE)
 
 
+async def test_a_spare_copy_whose_template_is_gone_is_seen_and_removed(
+    databases: PostgresDatabases, previews_server_url: str
+) -> None:
+    """As a removal that was killed leaves it."""
+    async with administrator(previews_server_url) as connection:
+        await connection.execute(f'CREATE DATABASE "{TEMPLATE}_c"')
+    (left,) = await databases.templates()
+    assert (left.name, left.made_of, left.spare) == (TEMPLATE, None, True)
+    await databases.remove(TEMPLATE)
+    assert await databases.templates() == []
+
+
 async def test_a_finished_template_is_closed_even_to_its_own_role(databases: PostgresDatabases) -> None:
     access = await databases.ensure(TEMPLATE, PASSWORD)
     assert [template.made_of for template in await databases.templates()] == [None]

@@ -135,7 +135,7 @@ async def test_a_dump_is_restored_into_another_preview(previews: Previews, tmp_p
     assert lease is not None
     holding = Holding.read((await previews.store.own(lease)).database)
     assert holding is not None
-    assert holding.resets == 1
+    assert holding.resets != 0
 
 
 @pytest.mark.parametrize("plain", [False, True])

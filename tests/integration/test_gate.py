@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.errors import OperatorError, TemporaryError, Unavailable
 from orchestrator.preview import State
+from tests.support.context import MemoryContext
 from tests.support.world import FIRST, REMOVALS, SECOND, World
 from worker.converge import MAX_TEMPORARY_ATTEMPTS
 
@@ -141,6 +142,24 @@ async def test_a_fault_that_does_not_pass_is_told_in_the_engines_words(world: Wo
 async def test_what_is_away_is_waited_for_and_is_no_attempt(world: World, database: AsyncEngine) -> None:
     assert await _tries_until_it_gives_up(world, database, Unavailable("the Engine is away")) == 30
     assert (await world.row()).attempts == 0
+
+
+async def test_an_image_that_another_worker_built_again_meanwhile_is_launched_again(world: World) -> None:
+    """Two workers may build one image at once: the second takes its name from the first while that is launched."""
+
+    async def build_again(name: str) -> None:
+        if name == "start" and len(world.engine.built) == 1:
+            await world.engine.build(world.engine.built[0], MemoryContext(), unread)
+
+    async def unread(_: str) -> None:
+        """Nobody reads it."""
+
+    world.before = build_again
+    await world.hint()
+    await world.converge()
+    await world.hint()  # also ends the pause before the next attempt
+    preview = await world.converge()
+    assert (preview.state, preview.serving_commit) == (State.READY, FIRST), preview.reason
 
 
 async def test_a_forge_that_is_away_stops_nothing_that_serves(world: World) -> None:

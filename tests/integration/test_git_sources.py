@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import fence
+from orchestrator.adapters import git as git_adapter
 from orchestrator.adapters.git import READ_LIMIT, GitSources, SourceLimits
 from orchestrator.errors import AuthorError, BuildError, ForgeUnavailable, OperatorError, Superseded, TemporaryError
 from orchestrator.policy import Pull
@@ -273,7 +275,10 @@ async def test_removing_the_last_pull_request_removes_the_repository(
     sources: GitSources, remote: Remote, root: Path
 ) -> None:
     commits = [await fetched(sources, remote, {"a": b"%d" % number}, number) for number in (1, 2)]
+    kept = {(found.repository, found.number) for found in await sources.kept()}
+    assert kept == {(REPOSITORY, 1), (REPOSITORY, 2)}
     await sources.remove(REPOSITORY, 1)
+    assert [found.number for found in await sources.kept()] == [2]
     assert await sources.paths(REPOSITORY, commits[1]) == ["a"]
     await sources.remove(REPOSITORY, 2)
     assert _names(root) == []
@@ -568,3 +573,27 @@ async def test_an_export_that_is_cancelled_leaves_nothing(sources: GitSources, r
     with pytest.raises(asyncio.CancelledError):
         await task
     assert _names(tmp_path / "x") == []
+
+
+async def test_the_lock_of_a_worker_that_is_frozen_is_broken_and_that_of_one_at_work_is_not(
+    root: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = remote.commit({"a": b"1"}, "refs/pull/7/head")
+    path = root / f"{REPOSITORY}.lock"
+    held = git_adapter._try_lock(path)
+    assert held is not None
+    later = 0.0
+    monkeypatch.setattr(fence, "now", lambda: later)
+    waiting = asyncio.create_task(GitSources(root).fetch(pull(remote, commit), TOKEN))
+    try:
+        await asyncio.sleep(0)
+        inode = path.stat().st_ino
+        later = SourceLimits().seconds
+        await asyncio.sleep(2 * git_adapter.LOCK_POLL_SECONDS)
+        assert path.stat().st_ino == inode, "it may be at work"
+        later += git_adapter.FROZEN_SECONDS + 1
+        await asyncio.wait_for(waiting, 30)
+    finally:
+        waiting.cancel()
+        os.close(held)
+    assert await GitSources(root).read(REPOSITORY, commit, ["a"]) == {"a": b"1"}

@@ -8,15 +8,17 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.errors import TemporaryError
-from orchestrator.leaks import find
+from orchestrator.observe import observe
 from orchestrator.ports import Image
 from orchestrator.preview import State
+from orchestrator.reconcile import Kind
 from orchestrator.records import Preview
 from tests.support.apps import tiny
 from tests.support.fake_engine import Recipe
 from tests.support.world import FIRST, SECOND, World
 from worker import housekeeping
 from worker.housekeeping import discard_images
+from worker.reconcile import reach_of
 from worker.turns import Turns
 
 THIRD = "c" * 40
@@ -92,7 +94,7 @@ async def test_two_pull_requests_share_an_image_until_the_last_one_is_closed(wor
     await world.change(open=False)
     assert (await world.converge()).state is State.REMOVED
     assert len(images(world)) == 1
-    assert await find(world.engine, world.hands.databases, world.views, "previewd") == []
+    assert (await observe(reach_of(world.hands), ask_forge=False)).plan() == []
     world.turn_to(7)
     await world.change(open=False)
     await world.converge()
@@ -140,8 +142,8 @@ async def test_an_image_that_nobody_uses_is_a_leak_and_is_removed(world: World) 
     world.engine._tag(
         "previewd/812:lost", Image(id="sha256:lost", exposed_ports=()), {"dev.previewd.instance": "previewd"}
     )
-    leaks = await find(world.engine, world.hands.databases, world.views, "previewd")
-    assert [(leak.kind, leak.name) for leak in leaks] == [("image", "previewd/812:lost")]
+    found = (await observe(reach_of(world.hands), ask_forge=False)).plan()
+    assert [(action.kind, action.name) for action in found] == [(Kind.IMAGE, "previewd/812:lost")]
     await discard_images(world.hands)
     assert images(world) == used
 
@@ -390,6 +392,8 @@ async def test_only_so_many_builds_run_at_once_and_who_waits_is_told(world: Worl
     assert (await push(world, FIRST)).state is State.READY
     assert (most, len(world.engine.built)) == (1, 3)
     assert "waiting for its turn" in await said(world)
+    reasons = [change.reason for change in await world.views.transitions(world.preview)]
+    assert any("waits for its turn to be built: this machine runs 1 build at once" in reason for reason in reasons)
 
 
 async def test_services_that_build_alike_build_once(world: World) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx
 import pytest
 import websockets
 
@@ -41,6 +42,7 @@ async def test_a_pull_request_becomes_live_follows_a_push_and_vanishes(forge: Fo
     await _passes_what_browsers_send(previewd, preview)
     assert (await previewd.proxy.get("/", headers={"Host": "pr-99-shop.preview.localhost"})).status_code == 404
 
+    await _survives_an_upgrade(previewd, preview)
     before = await _items(previewd, preview)
     headline = (EXAMPLE / "app" / "items.py").read_text().replace("Items on board", "Items after a push")
     forge.push(pull, {"app/items.py": headline.encode(), "alembic/versions/0002_add_colour.py": _MIGRATION})
@@ -125,6 +127,29 @@ async def _answers_with_its_own_database(previewd: Installation, preview: dict[s
     assert health.headers["X-Previewd-Commit"] == commit
     assert len(await _items(previewd, preview)) > 0, "migrated and seeded"
     assert "<html" in (await previewd.get(preview, "/")).text
+
+
+async def _survives_an_upgrade(previewd: Installation, preview: dict[str, Any]) -> None:
+    """To upgrade is to stop and to start: containers of previews run on, and nobody looks at them anew."""
+    running = {thing.id for thing in objects_of(previewd.instance, "container")}
+    items = await _items(previewd, preview)
+    await asyncio.to_thread(previewd.stop)
+    with pytest.raises(httpx.ConnectError):
+        await previewd.get(preview, "/health")
+    previewd.start()
+    await previewd.ready()
+
+    async def answers() -> bool:
+        try:
+            return (await previewd.get(preview, "/health")).is_success
+        except httpx.ConnectError:
+            return False
+
+    await eventually(answers, "the proxy is back, and the preview with it")
+    assert await _items(previewd, preview) == items
+    assert {thing.id for thing in objects_of(previewd.instance, "container")} == running
+    (deployment,) = await previewd.deployments(preview)
+    assert deployment["outcome"] == "ready"
 
 
 async def _passes_what_browsers_send(previewd: Installation, preview: dict[str, Any]) -> None:

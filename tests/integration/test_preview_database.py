@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.errors import TemporaryError
 from orchestrator.preview import PreviewId, State
+from tests.support.apps import tiny
 from tests.support.migrating import BROKEN, MigratingWorld
 from tests.support.world import FIRST, SECOND
 from worker import line
@@ -438,3 +439,26 @@ async def test_a_live_preview_does_not_wait_for_its_own_connections(world: Migra
     world.turn_to(7)
     await world.change(head_commit=SECOND)
     assert (await world.converge()).serving_commit == SECOND
+
+
+WITHOUT_ALEMBIC = """\
+services:
+  app:
+    build: .
+    expose: ["8000"]
+    environment: {DATABASE_URL: "postgresql://u:p@db:5432/app"}
+  db:
+    image: postgres:16
+"""
+
+
+@pytest.mark.parametrize(("more", "told"), [({}, False), ({"migrations/0001_first.sql": b"SELECT 1;"}, True)])
+async def test_why_nothing_was_copied_is_told_only_where_a_copy_was_to_be_expected(
+    world: MigratingWorld, more: dict[str, bytes], told: bool
+) -> None:
+    world.files = {**tiny(compose=WITHOUT_ALEMBIC), **more}
+    await world.hint()
+    preview = await world.converge()
+    assert preview.state is State.READY, preview.reason
+    assert ("without migrations of Alembic" in await notes(world)) is told
+    assert ("the database began" in await notes(world)) is told

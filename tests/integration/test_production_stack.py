@@ -1,5 +1,6 @@
 """docker-compose.yml and deploy/Dockerfile, started by the real Compose binary; servers from stand-in images."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -19,6 +20,7 @@ from tests.support.engine import engine, engine_url, remove_images_of_project
 from tests.support.images import BASE_IMAGE
 from tests.support.installation import ROOT, free_port
 from tests.support.stand_in_images import stand_in
+from tests.support.wait import eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
@@ -104,7 +106,12 @@ def test_every_part_is_well_behind_one_door(stack: Stack) -> None:
         "worker": ("running", 0),
         "caddy": ("running", 0),
     }
-    assert httpx.get(f"{stack.door}/readyz", headers={"Host": DASHBOARD}, trust_env=False).status_code == 200
+
+    async def is_ready() -> bool:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(f"{stack.door}/readyz", headers={"Host": DASHBOARD})).status_code == 200
+
+    asyncio.run(eventually(is_ready, "a worker was seen, and all that it needs"))
     assert httpx.get(stack.door, headers={"Host": "pr-1-x.previews.example.net"}, trust_env=False).status_code == 404
     assert httpx.get(stack.door, headers={"Host": "elsewhere.example.org"}, trust_env=False).status_code == 404
 

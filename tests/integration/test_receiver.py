@@ -96,6 +96,13 @@ async def deliver(
     return await client.post("/webhooks/github", content=body, headers=signed(body, guid, event, secret))
 
 
+async def a_worker_was_seen(database_url: str) -> None:
+    """Without one the installation is down: nobody would act on what it records."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("INSERT INTO dependencies (name) VALUES ('worker')")
+    await connection.close()
+
+
 async def test_a_pull_request_is_recorded_and_a_worker_woken(
     client: httpx.AsyncClient, rows: Any, redis_url: str
 ) -> None:
@@ -305,8 +312,9 @@ async def test_without_redis_deliveries_are_taken_at_once(database_url: str) -> 
         ):
             for number in range(3):
                 assert (await deliver(client, payload(), f"guid-{number}")).status_code == 202
+            await a_worker_was_seen(database_url)
             ready = await client.get("/readyz", timeout=10)
-            assert (ready.status_code, ready.json()["postgres"]) == (503, "ok")
+            assert (ready.status_code, ready.json()["status"], ready.json()["postgres"]) == (200, "degraded", "ok")
             assert "PREVIEWD_REDIS_URL" in ready.json()["redis"]
 
 
@@ -334,6 +342,7 @@ async def test_without_a_secret_nothing_is_trusted(database_url: str, redis_url:
         answer = await deliver(client, payload(), secret="")
         assert answer.status_code == 401
         assert "PREVIEWD_GITHUB_WEBHOOK_SECRET" in answer.json()["error"]
+        await a_worker_was_seen(database_url)
         ready = await client.get("/readyz")
         assert ready.status_code == 200
         assert "PREVIEWD_GITHUB_WEBHOOK_SECRET" in ready.json()["hints"][0]
@@ -357,3 +366,35 @@ async def test_metrics_count_deliveries_and_previews(database_url: str, redis_ur
         "previewd_redis_up 1",
     ):
         assert line in text.splitlines()
+
+
+async def test_repositories_that_are_taken_from_us_are_looked_at(client: httpx.AsyncClient, rows: Any) -> None:
+    """The worker then finds that our access is gone. A suspended installation does not say of which repositories."""
+    for number, repository in ((1, 10), (2, 10), (1, 11)):
+        await deliver(client, payload(number=number, repository=repository), f"opened-{repository}-{number}")
+    await rows.execute("UPDATE previews SET state = 'removed' WHERE (repository, number) = (10, 2)")
+    removed = {"action": "removed", "repositories_removed": [{"id": 10}]}
+    answer = await deliver(client, removed, "removed", "installation_repositories")
+    assert (answer.status_code, answer.json()["reason"]) == (
+        202,
+        "the previews of these repositories will be looked at: 10",
+    )
+    assert await generations(rows) == {(10, 1): 2, (10, 2): 1, (11, 1): 1}
+    answer = await deliver(client, {"action": "suspend"}, "suspended", "installation")
+    assert (answer.status_code, answer.json()["reason"]) == (202, "every preview will be looked at")
+    assert await generations(rows) == {(10, 1): 3, (10, 2): 1, (11, 1): 2}
+
+
+async def test_a_deleted_comment_of_ours_is_to_be_written_anew(client: httpx.AsyncClient, rows: Any) -> None:
+    await deliver(client, payload())
+    await rows.execute("UPDATE previews SET comment_id = 99, reported = 'digest', reported_at = now()")
+    deleted = {"action": "deleted", "comment": {"id": 99}, "repository": {"id": 4211}}
+    for guid in ("deleted", "deleted-again"):
+        assert (await deliver(client, deleted, guid, "issue_comment")).status_code == 202
+    row = await rows.fetchrow("SELECT comment_id, reported, reported_at FROM previews")
+    assert tuple(row) == (None, None, None)
+
+
+async def generations(rows: Any) -> dict[tuple[int, int], int]:
+    found = await rows.fetch("SELECT repository, number, generation FROM previews")
+    return {(row["repository"], row["number"]): row["generation"] for row in found}

@@ -39,6 +39,7 @@ RICH_IMAGE = f"""
 FROM {BASE_IMAGE}
 ENV FROM_IMAGE=1
 WORKDIR /srv
+RUN mkdir /var/rich && echo rich > /var/rich/file
 USER 1000
 VOLUME /var/rich
 EXPOSE 8000
@@ -151,6 +152,13 @@ CASES = {
     "no network": one("network_mode: none"),
     "another's network": some(web="", side="network_mode: service:web"),
     "links": some(web="links: [db, 'db:database']", db=""),
+    "another's unnamed volumes": Case(
+        "services:\n"
+        "  web: {image: RICH, entrypoint: [sleep, '300'], volumes: [/more]}\n"
+        "  backup: {image: RICH, entrypoint: [sleep, '300'], volumes_from: [web]}\n"
+        "  other: {image: RICH, entrypoint: [sleep, '300'], tmpfs: /var/rich}\n",
+        reads=(("web", "/var/rich/file"), ("backup", "/var/rich/file")),
+    ),
     "another's volumes": some("volumes: {data: }\n", web="volumes: ['data:/data']", backup="volumes_from: [web]"),
     "three of a kind": some(web="deploy: {replicas: 3}", proxy="depends_on: [web]"),
     "scaled": one("scale: 2"),
@@ -238,13 +246,15 @@ class _Project:
     def normalised(self) -> dict[str, Any]:
         """What must be equal. Left out, or written in a common form:
 
-        - names and ids of containers, networks and volumes become what the Compose file calls them; addresses,
-          times, process ids, paths of the Engine's own files, and what is derived from these;
+        - names and ids of containers, networks and volumes become what the Compose file calls them, and a volume
+          without a name the containers that share it; addresses, times, process ids, paths of the Engine's own files,
+          and what is derived from these;
         - labels, less those of Compose's own that say what a container is: the file's are stripped, ours are ours;
         - what the policy owns (`_OWNED`): restarts, logging, published ports, and no-new-privileges;
           of dropped capabilities and limits what is ours: the file's own lower limit and further drops stay;
         - `Binds` and `Mounts` are two ways to ask for the same: the mounts that came of them are compared. What is
-          bound lies elsewhere on the host, so its content is compared;
+          bound lies elsewhere on the host, so its content is compared. For a volume that the image asks for, Compose
+          leaves it to the Engine to make one, and we ask for it, so that it carries our labels;
         - Compose copies secrets and configs that are no files into the container: theirs are read from inside;
         - `Attach*`: whether the client that made it meant to watch; `Image`: the id that the name led to;
         - Compose links a name of ours to each replica under two more names that are its own;
@@ -301,8 +311,13 @@ class _Project:
             if mount["Type"] == "bind":
                 plain["content"] = _content(Path(mount["Source"]))
             if mount["Type"] == "volume":
-                plain["volume"] = self._names.get(mount["Name"], "anonymous")
+                plain["volume"] = self._names.get(mount["Name"]) or f"of {self._sharing(mount['Name'])}"
             yield plain
+
+    def _sharing(self, volume: str) -> list[str]:
+        """The containers that mount a volume which has no name."""
+        mounted = ((found, mount.get("Name")) for found in self._containers for mount in found["Mounts"])
+        return sorted(_replica(found) for found, name in mounted if name == volume)
 
     def _endpoint(self, found: Mapping[str, Any], endpoint: Mapping[str, Any]) -> dict[str, Any]:
         own = {found["Name"][1:], found["Id"][:12]}

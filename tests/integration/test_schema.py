@@ -11,15 +11,13 @@ from orchestrator.errors import ConfigurationError
 
 async def test_the_migrations_and_the_tables_agree(database: AsyncEngine) -> None:
     def check(connection: Connection) -> None:
-        config = schema._config()
-        config.attributes["connection"] = connection
-        command.check(config)
+        command.check(schema._config(connection))
 
     async with database.begin() as connection:
         await connection.run_sync(check)
 
 
-async def test_a_database_of_another_revision_is_refused(database: AsyncEngine) -> None:
+async def test_an_older_database_is_refused(database: AsyncEngine) -> None:
     await revision.require_current(database)
     async with database.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.errors import BuildError, LeaseLost, OperatorError
 from orchestrator.preview import PreviewId, State, Step
 from orchestrator.store import Delivery, Hint, Lease, Store
-from orchestrator.tables import previews
+from orchestrator.tables import previews, subnets
 from orchestrator.views import Views
 
 ID = PreviewId(812, 7)
@@ -219,12 +219,23 @@ async def test_no_subnet_is_given_twice(store: Store) -> None:
     assert await store.taken_subnets() == [subnet], "what is not ours stays taken"
 
 
+async def test_a_subnet_that_was_given_up_is_tried_again_some_day(store: Store, database: AsyncEngine) -> None:
+    lease = await leased(store)
+    subnet = ipaddress.IPv4Network("10.213.0.0/27")
+    await store.take_subnet(lease, "one", subnet)
+    await store.give_up_subnet(lease, subnet)
+    async with database.begin() as connection:
+        await connection.execute(update(subnets).values(at=subnets.c.at - timedelta(hours=1)))
+    await store.retry_subnets(3500)
+    assert await store.taken_subnets() == []
+
+
 async def test_the_forge_is_told_again_after_each_change(store: Store, views: Views) -> None:
     lease = await leased(store)
     assert await store.unreported() == [ID]
     preview = await views.preview(ID)
     assert preview is not None
-    await store.reported(ID, 4711, "digest", preview.updated_at)
+    await store.telling.end(ID, preview.updated_at)
     assert await store.unreported() == []
     await store.advance(lease, State.BUILDING, "source begins")
     assert await store.unreported() == [ID]

@@ -12,10 +12,19 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from orchestrator.attempts import OF_ONE_PEER, WINDOW_SECONDS
 from orchestrator.databases import Budget
 from orchestrator.errors import LaunchError
-from orchestrator.ingress import COMMIT_HEADER, PROBE_HEADER, UPSTREAM_HEADER
+from orchestrator.ingress import (
+    COMMIT_HEADER,
+    PROBE_HEADER,
+    ROUTE_HEADER,
+    ROUTE_STATUS,
+    UPSTREAM_HEADER,
+    route_token,
+)
 from orchestrator.preview import PreviewId, State, Step
+from orchestrator.reconcile import Action, Do, Kind
 from orchestrator.settings import Settings, asyncpg_url
 from orchestrator.store import Delivery, Hint, Lease, Store, connect
 from orchestrator.tables import CHANNEL
@@ -29,6 +38,7 @@ TOKEN = "admin-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 SHOP = PreviewId(4211, 7)
 HOST = "pr-7-shop.preview.test"
+SECRET_KEY = "a key that is still accepted"
 HTML = {"Accept": "text/html"}
 UNCONNECTED = Settings(
     database_url=SecretStr("postgresql://x@127.0.0.1:1/x"), redis_url=SecretStr("redis://127.0.0.1:1")
@@ -40,6 +50,7 @@ def settings(database_url: str, redis_url: str) -> dict[str, str]:
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "ADMIN_TOKEN": TOKEN,
+        "SECRET_KEY": f"newer,{SECRET_KEY}",
         "DOMAIN": "preview.test",
         "PUBLIC_URL": "http://dashboard.test",
     }
@@ -206,6 +217,23 @@ async def test_the_probe_reaches_the_candidate_and_nobody_else_does(caddy: httpx
         assert answer.headers[UPSTREAM_HEADER] == "10.0.0.2:8000"
 
 
+async def test_only_we_are_told_where_the_router_would_lead(caddy: httpx.AsyncClient, store: Store) -> None:
+    async def told(host: str, token: str) -> httpx.Response:
+        return await ask(caddy, host, **{ROUTE_HEADER: token})
+
+    assert (await told(HOST, route_token(SECRET_KEY, HOST))).headers[UPSTREAM_HEADER] == ""
+    await serve(store, await open_preview(store), "a" * 40, "10.0.0.2:8000")
+
+    async def said() -> bool:
+        answer = await told(HOST, route_token(SECRET_KEY, HOST))
+        assert answer.status_code == ROUTE_STATUS
+        return answer.headers[UPSTREAM_HEADER] == "10.0.0.2:8000"
+
+    await eventually(said, "the router knows it")
+    for wrong in (route_token("another", HOST), route_token(SECRET_KEY, "x" + HOST), ""):
+        assert (await told(HOST, wrong)).status_code == 200, "it is led on, as any other request"
+
+
 async def test_the_router_hears_again_after_its_connection_was_cut(
     caddy: httpx.AsyncClient, store: Store, postgres_url: str, web: WebProcess
 ) -> None:
@@ -250,7 +278,8 @@ def every_route(app: FastAPI) -> list[tuple[str, str]]:
     hidden = [
         ("GET", "/"), ("GET", "/events"), ("GET", "/previews/{id}"), ("GET", "/previews/{id}/events"),
         ("POST", "/previews/{id}/redeploy"), ("POST", "/logout"), ("POST", "/webhooks/github"), ("POST", "/login"),
-        ("POST", "/previews/{id}/reset-database"),
+        ("POST", "/previews/{id}/reset-database"), ("GET", "/api/docs"), ("GET", "/api/openapi.json"),
+        ("GET", "/leaks"),
     ]  # fmt: skip
     return found + hidden
 
@@ -273,7 +302,7 @@ async def test_the_table_of_routes_is_whole() -> None:
     """A route that is added has to be looked at here, and be closed or on the list of open ones."""
     app = create_app(UNCONNECTED)
     known = {path for _, path in every_route(app)}
-    known |= {"/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static"}
+    known |= {"/healthz", "/readyz", "/metrics", "/static"}
     assert set(paths(app.routes)) - known == set()
 
 
@@ -283,6 +312,46 @@ def paths(routes: Any) -> list[str]:
         inner = getattr(route, "original_router", None)
         found += paths(inner.routes) if inner is not None else [route.path]
     return found
+
+
+async def test_the_api_describes_itself_to_those_who_may_use_it(client: httpx.AsyncClient) -> None:
+    assert "/api/v1/previews" in (await client.get("/api/openapi.json", headers=BEARER)).json()["paths"]
+    await sign_in(client)
+    assert "/api/v1/previews" in (await client.get("/api/docs", headers=HTML)).text
+    assert (await client.get("/api/openapi.json")).status_code == 200
+
+
+async def test_metrics_are_for_what_watches_the_machine_and_for_the_token(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/metrics")).status_code == 200
+    for header in ("X-Real-IP", "X-Forwarded-For", "Forwarded"):  # the proxy always sends the first
+        assert (await client.get("/metrics", headers={header: "127.0.0.1"})).status_code == 401
+        assert (await client.get("/metrics", headers={header: "127.0.0.1", **BEARER})).status_code == 200
+
+
+@pytest.mark.parametrize("peer", ["10.213.4.5", "::ffff:10.213.4.5", "8.8.8.8"])
+async def test_no_preview_and_no_stranger_reads_metrics(peer: str) -> None:
+    transport = httpx.ASGITransport(create_app(UNCONNECTED), client=(peer, 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://dashboard.test") as asking:
+        assert (await asking.get("/metrics")).status_code == 401
+
+
+async def test_a_token_is_not_guessed_at_leisure(client: httpx.AsyncClient) -> None:
+    """Neither in the form nor at the API; a right one is refused like a wrong one, and others are not held up."""
+    origin, peer, other = (
+        {"Origin": "http://dashboard.test"},
+        {"X-Real-IP": "203.0.113.9"},
+        {"X-Real-IP": "203.0.113.8"},
+    )
+    for _ in range(OF_ONE_PEER):
+        assert (await client.post("/login", data={"token": "wrong"}, headers=origin | peer)).status_code == 401
+        assert (
+            await client.get("/api/v1/previews", headers={"Authorization": "Bearer wrong"} | peer)
+        ).status_code == 401
+    for answer in (await sign_in(client, **peer), await client.get("/api/v1/previews", headers=BEARER | peer)):
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= WINDOW_SECONDS
+    assert (await sign_in(client, **other)).status_code == 303
+    assert (await client.get("/api/v1/previews", headers=BEARER | other)).status_code == 200
 
 
 async def test_without_a_configured_token_everything_stays_closed(database_url: str, redis_url: str) -> None:
@@ -393,6 +462,26 @@ async def test_a_person_signs_in_looks_redeploys_and_signs_out(client: httpx.Asy
     assert (await client.get("/previews/1-1", headers=HTML)).status_code == 404
     await client.post("/logout", headers=origin)
     assert (await client.get("/", headers=HTML)).status_code == 401
+
+
+async def test_leaks_are_shown_and_counted(client: httpx.AsyncClient, store: Store) -> None:
+    await sign_in(client)
+    assert "No worker has looked yet" in (await client.get("/leaks")).text
+    leak = Action(do=Do.CLEAR, kind=Kind.VOLUME, name="<b>", preview=SHOP, reason="preview 4211-7 is removed")
+    await store.leaks.record([leak], [Kind.ROUTE], "host, process 1")
+    try:
+        page = (await client.get("/leaks")).text
+        for words in ("&lt;b&gt;", "preview 4211-7 is removed", "by the worker on host, process 1", "of: route."):
+            assert words in page
+        assert '<span class="badge small bad">1</span>' in (await client.get("/")).text
+        said = (await client.get("/api/v1/leaks", headers=BEARER)).json()
+        assert (said["unknown"], said["by"]) == (["route"], "host, process 1")
+        assert [(leak["kind"], leak["name"], leak["preview"]) for leak in said["leaks"]] == [
+            ("volume", "<b>", "4211-7")
+        ]
+    finally:
+        await store.leaks.record([], [], "host, process 1")
+    assert "Nothing is left over" in (await client.get("/leaks")).text
 
 
 @pytest.mark.parametrize(

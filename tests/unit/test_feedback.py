@@ -26,8 +26,6 @@ PREVIEW = Preview(
     reason="GET /health answered 200 through the proxy",
     commit="c0ffee" + "0" * 34,
     serving_commit="c0ffee" + "0" * 34,
-    comment_id=None,
-    reported=None,
     created_at=NOW,
     updated_at=NOW,
 )
@@ -112,9 +110,11 @@ def test_no_log_line_closes_its_fence(lines: list[str]) -> None:
     assert not any(line.strip().startswith(fence) for line in inside)
 
 
-def test_the_digest_changes_with_what_is_said() -> None:
-    assert render(PREVIEW).digest == render(PREVIEW).digest
-    assert render(PREVIEW).digest != render(replace(PREVIEW, reason="otherwise")).digest
+def test_the_digests_change_with_what_is_said() -> None:
+    said, otherwise = render(PREVIEW), render(replace(PREVIEW, reason="otherwise"))
+    assert (said.comment_digest, said.status_digest) == (render(PREVIEW).comment_digest, render(PREVIEW).status_digest)
+    assert said.comment_digest != otherwise.comment_digest
+    assert said.status_digest != otherwise.status_digest
 
 
 WIRING = Wiring(
@@ -164,3 +164,14 @@ def test_the_database_is_spoken_of_when_it_matters() -> None:
     assert "⚠️" not in told[0]
     assert "1.8 GiB of 2 GiB" in told[1]
     assert "17 of the 20 database connections" in told[1]
+
+
+def test_one_far_behind_in_line_is_told_less_than_its_row_knows() -> None:
+    why = "it waits for its turn, number 212 in line: this machine works on 4 previews at once"
+    waiting = replace(PREVIEW, state=State.WAITING, serving_commit=None, reason=why, waits_for="slot", place=212)
+    told = render(waiting)
+    assert "it waits for its turn, more than 10 before it: this machine works on 4 previews at once" in told.body
+    assert told.status is not None
+    assert "212" not in told.body + told.status.description
+    nearer = replace(waiting, reason=why.replace("212", "211"), place=211)
+    assert render(nearer).comment_digest == told.comment_digest, "a step of the line is no edit"

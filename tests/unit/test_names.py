@@ -23,12 +23,13 @@ def test_a_database_is_read_back_and_fits_postgres(preview: PreviewId) -> None:
 
 
 @given(previews, st.text())
-def test_every_database_of_ours_is_read_back(preview: PreviewId, made_of: str) -> None:
+def test_every_database_of_ours_is_read_back_and_fits_postgres(preview: PreviewId, made_of: str) -> None:
     ours = Names(instance="previewd", preview=preview)
     template = names.template("previewd", preview.repository, made_of)
     kinds = {
         ours.database: DatabaseKind.PREVIEW,
         ours.snapshot(3): DatabaseKind.SNAPSHOT,
+        ours.way_back("0a" * 6): DatabaseKind.WAY_BACK,
         names.next_database(ours.database): DatabaseKind.NEXT,
         names.discarded_database(ours.database): DatabaseKind.DISCARDED,
         template: DatabaseKind.TEMPLATE,

@@ -138,8 +138,28 @@ async def test_a_part_that_dies_is_restarted(tmp_path: Path) -> None:
     os.kill(int(tail(child.log)[0]), signal.SIGKILL)
     await eventually(holds(child.log, 2), "it runs a second time")
     await run.end()
-    assert run.said[-1] == "child was ended by SIGKILL: started again in 0.2 s"
+    assert "child was ended by SIGKILL: started again in 0.2 s" in run.said
     assert not alive(int(tail(child.log)[1]))
+
+
+async def test_why_a_part_ends_again_and_again_is_said_once(tmp_path: Path) -> None:
+    code = "import os, pathlib, sys\nprint('a warning')\nprint('pid', os.getpid())\n"
+    code += "sys.exit('no settings' if pathlib.Path('other').exists() else 'no database')"
+    run = Run(part(tmp_path, "broken", code))
+    await run.until_ready()
+    await eventually(_often(run, "broken ended", 3), "it ended three times")
+    (tmp_path / "other").touch()
+    await eventually(_often(run, "  no settings", 1), "it ended of another cause")
+    await run.end()
+    assert run.said.count("  no database") == run.said.count("  no settings") == 1
+    assert run.said.count(f"→ {tmp_path / 'broken.log'} holds all that it wrote") == 2
+
+
+def _often(run: Run, start: str, times: int) -> Callable[[], "asyncio.Future[bool]"]:
+    async def check() -> bool:
+        return sum(line.startswith(start) for line in run.said) >= times
+
+    return lambda: asyncio.ensure_future(check())
 
 
 async def test_a_deaf_part_and_what_it_started_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from orchestrator.compose.model import Service
 from orchestrator.errors import BuildError, ImageMissing, LaunchError
@@ -50,8 +51,18 @@ async def _have(deployment: Deployment, recipe: Recipe) -> None:
             await deployment.journal.say(said)
             return
         await together(*(_have(deployment, first) for first in recipe.first))
-        async with deployment.hands.turns.build(recipe.subject, deployment.journal.say):
+        repository, tell = deployment.pull.repository, partial(_say_it_waits, deployment, recipe)
+        async with deployment.hands.turns.build(repository, tell) as waited:
+            if waited:
+                await deployment.hands.store.advance(deployment.lease, State.BUILDING, "build begins")
             await _build(deployment, recipe)
+
+
+async def _say_it_waits(deployment: Deployment, recipe: Recipe, observation: str) -> None:
+    """Say that a build waits for its turn, and why."""
+    await deployment.journal.say(f"{recipe.subject}: waiting for its turn; {observation}")
+    reason = f"{recipe.subject} waits for its turn to be built: {observation}"
+    await deployment.hands.store.advance(deployment.lease, State.BUILDING, reason)
 
 
 async def _build(deployment: Deployment, recipe: Recipe) -> None:

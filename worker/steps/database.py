@@ -4,6 +4,7 @@ A new one is a copy of the base branch's template where that fits. One that exis
 asks for another; and before a commit changes what an older one serves from, there is a way back (`worker.databases`).
 """
 
+import secrets
 from dataclasses import dataclass, replace
 
 from orchestrator import copying
@@ -12,12 +13,13 @@ from orchestrator.code.files import migration_files
 from orchestrator.compose.model import DatabaseBlock, DatabaseMode, Template
 from orchestrator.copying import Origin
 from orchestrator.holding import Holding, Undo
+from orchestrator.names import MARK_LENGTH
 from orchestrator.preview import PreviewId, State
 from orchestrator.vault import DATABASE_PASSWORD
 from worker.containers import discard_unserving
 from worker.databases import discard_snapshot, drop_unfinished, take_back
 from worker.deployment import Deployment
-from worker.line import stand_in_line
+from worker.line import require_connections
 from worker.stack import read_migrations, read_prepared
 
 _TOLD_FAULTS = 10
@@ -100,9 +102,10 @@ async def _take_back_what_an_earlier_run_left(deployment: Deployment) -> None:
 
 async def _begin(work: _Work) -> None:
     origin = await _origin(work)
-    await stand_in_line(work.deployment)
+    await require_connections(work.deployment)
     await _have(work, origin.source)
-    await _keep(work, _of_this_commit(work, Holding(commit="", origin=f"the database began {origin.said}")))
+    story = f"the database began {origin.said}" if origin.said else ""
+    await _keep(work, _of_this_commit(work, Holding(commit="", origin=story)))
 
 
 async def _begin_template(work: _Work) -> None:
@@ -110,7 +113,7 @@ async def _begin_template(work: _Work) -> None:
     await work.deployment.permit()
     await discard_unserving(work.deployment.hands, work.deployment.lease)
     await drop_unfinished(work.deployment.hands, work.deployment.pull.repository)
-    await stand_in_line(work.deployment)
+    await require_connections(work.deployment)
     await _have(work)
 
 
@@ -119,9 +122,12 @@ async def _origin(work: _Work) -> Origin:
     hands, pull = work.deployment.hands, work.deployment.pull
     if work.block.template is Template.EMPTY:
         return Origin(source=None, said="empty, as x-preview asks")
+    templates = await hands.databases.templates()
     if work.tree is None:
-        return Origin(source=None, said="empty: without migrations of Alembic nothing tells whether a copy would fit")
-    found = copying.origin(await hands.databases.templates(), pull.repository, pull.base_branch, work.tree)
+        is_missed = work.has_migrations or copying.of_branch(templates, pull.repository, pull.base_branch)
+        why = "empty: without migrations of Alembic nothing tells whether a copy would fit"
+        return Origin(source=None, said=why if is_missed else "")
+    found = copying.origin(templates, pull.repository, pull.base_branch, work.tree)
     if found is not None:
         return found
     making = await hands.views.template(PreviewId(pull.repository, 0))
@@ -180,7 +186,7 @@ async def _plan_the_way_back(work: _Work, holding: Holding, revisions: frozenset
     known = work.tree is not None and revisions is not None
     undo = Undo(
         commit=deployment.commit,
-        snapshot=deployment.names.snapshot(deployment.number),
+        snapshot=deployment.names.way_back(secrets.token_hex(MARK_LENGTH // 2)),
         revisions=tuple(sorted(revisions)) if known and revisions is not None else None,
         reset=reason,
         migrations=copying.digests(work.tree),
@@ -208,7 +214,7 @@ async def _put_anew(work: _Work) -> Origin:
 
 
 def _told(origin: Origin, reason: str) -> str:
-    return f"the database was made anew, because {reason}; it began {origin.said}"
+    return f"the database was made anew, because {reason}" + (f"; it began {origin.said}" if origin.said else "")
 
 
 # All of them
@@ -235,9 +241,10 @@ async def _say(work: _Work) -> None:
     deployment = work.deployment
     holding = Holding.read((await deployment.hands.store.own(deployment.lease)).database)
     faults = () if work.tree is None else diagnose(work.tree)
-    deployment.notes = [
+    notes = [
         *([holding.story] if holding is not None and holding.story else []),
         *(f"{fault.place}: {fault.message}. {fault.remedy}" for fault in faults[:_TOLD_FAULTS]),
     ]
-    for note in deployment.notes:
+    deployment.notes += notes
+    for note in notes:
         await deployment.journal.say(note)

@@ -4,19 +4,19 @@ Secrets and configs are files on the host, bound read-only: nothing is ever copi
 could lead such a copy anywhere.
 """
 
-import asyncio
 import json
 import os
 import secrets
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from orchestrator import fence
 from orchestrator.compose.capped import capped
 from orchestrator.compose.model import FileMount, MountKind, Stack
 from orchestrator.compose.requests import files_of
 from orchestrator.data_dir import write_private
 from orchestrator.errors import ComposeError, OperatorError
+from orchestrator.together import in_thread
 from orchestrator.wiring import wiring
 from worker.binds import (
     READABLE_BY_ALL,
@@ -26,6 +26,7 @@ from worker.binds import (
     copies_folder,
     file_key,
     index_file,
+    remove_file,
     secrets_folder,
     tree_digest,
 )
@@ -60,6 +61,7 @@ async def _write_files(deployment: Deployment, stack: Stack) -> None:
     if not copies and not files:
         return
     settings, preview = deployment.hands.settings, deployment.lease.preview
+    fence.require()
     binds_folder(settings, preview).mkdir(parents=True, exist_ok=True)
     index = HostFiles(copies=copies, files=files)
     write_private(index_file(settings, preview, deployment.commit), json.dumps(asdict(index)))
@@ -70,6 +72,7 @@ async def _copy(deployment: Deployment, path: str) -> str:
     folder = copies_folder(deployment.hands.settings, deployment.lease.preview)
     new = folder / f"new-{secrets.token_hex(8)}"
     await deployment.permit()
+    fence.require()
     folder.mkdir(parents=True, exist_ok=True)
     pull = deployment.pull
     try:
@@ -77,24 +80,18 @@ async def _copy(deployment: Deployment, path: str) -> str:
             new.mkdir()
             new.chmod(0o777)  # as empty as the folder that Compose would make, and writable for any user inside
             await deployment.journal.say(f"the repository has no {path}: an empty folder is mounted in its place")
-        return await asyncio.to_thread(_keep, new, folder, path)
+        return await in_thread(_keep, new, folder, path)
     finally:
-        await asyncio.to_thread(_remove, new)
+        await in_thread(remove_file, new)
 
 
 def _keep(new: Path, folder: Path, path: str) -> str:
     """An equal copy that containers have written to since stays as it is, as a checkout on a disk would."""
     kept = folder / tree_digest(new, path)
     if not kept.exists():
+        fence.require()
         new.rename(kept)
     return str(kept)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 async def _write(deployment: Deployment, stack: Stack, file: FileMount) -> str:
@@ -102,6 +99,7 @@ async def _write(deployment: Deployment, stack: Stack, file: FileMount) -> str:
     content = await _content(deployment, stack, file)
     folder = secrets_folder(deployment.hands.settings, deployment.lease.preview)
     await deployment.permit()
+    fence.require()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / content_name(file, content)
     if not path.exists():

@@ -22,7 +22,7 @@ from orchestrator.errors import LaunchError, PreviewdError
 from orchestrator.ports import Command, ContainerStatus
 from orchestrator.together import together
 from worker.binds import without_host_paths
-from worker.containers import Plan, Planned, needs, output_tail, plan
+from worker.containers import Plan, Planned, needs, output_tail, plan, require_own_end
 from worker.deployment import Deployment
 from worker.hooks import run_pre_stop
 from worker.networks import ensure_network, ensure_volume
@@ -185,6 +185,7 @@ class _Launch:
         await self._deployment.permit()
         code = await self._engine.run_command(container.name, command, HOOK_SECONDS)
         if code != 0:
+            await require_own_end(self._deployment, container.service.name, await self._status(container))
             ended = f"is not done after {HOOK_SECONDS:g} s" if code is None else f"exited with code {code}"
             raise await self._failure(container, f"has a `post_start` command ({hook.command[0]} …) that {ended}")
 
@@ -312,6 +313,7 @@ class _Launch:
         return status
 
     async def _died(self, container: Planned, status: ContainerStatus) -> LaunchError:
+        await require_own_end(self._deployment, container.service.name, status)
         if status.oom_killed:
             limit = self._deployment.hands.settings.memory_bytes >> 20
             return await self._failure(container, f"ran out of memory: the limit is {limit} MiB")

@@ -12,9 +12,9 @@ import httpx
 
 from orchestrator.compose.route import Route
 from orchestrator.diagnosis import remedy_for
-from orchestrator.errors import OperatorError, ProbeError
+from orchestrator.errors import OperatorError, ProbeError, TemporaryError
 from orchestrator.ports import ContainerStatus
-from worker.containers import Plan, Planned, network_name, output_tail, plan
+from worker.containers import Plan, Planned, network_name, output_tail, plan, require_own_end
 from worker.deployment import Deployment
 from worker.stack import read_stack
 
@@ -40,24 +40,36 @@ class Answer:
     words: str
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How it was proven, in words, and name:port of the container whose address visitors are led to."""
+
+    words: str
+    routed: str
+
+
 async def run(deployment: Deployment) -> None:
     proof = await prove(deployment)
+    names = {container.name for replicas in (await plan(deployment)).values() for container in replicas}
+    present = await deployment.hands.engine.containers(deployment.names.labels())
+    serving = [status for status in present if status.name in names]
+    running = [status.name for status in serving if status.running or status.restarting]
     await deployment.permit()
-    names = [container.name for replicas in (await plan(deployment)).values() for container in replicas]
-    await deployment.hands.store.promote(deployment.lease, names, proof)
+    await deployment.hands.store.promote(
+        deployment.lease, [status.name for status in serving], proof.words, running=running, routed=proof.routed
+    )
 
 
-async def prove(deployment: Deployment) -> str:
-    """Let the probe, and nobody else, reach the candidate until it answers well; returns how it was proven."""
+async def prove(deployment: Deployment) -> Proof:
+    """Let the probe, and nobody else, reach the candidate until it answers well."""
     _, route = await read_stack(deployment)
     containers = await plan(deployment)
     routed = _routed(containers, route)
     token = secrets.token_urlsafe(16)
+    holder, address, port = await _upstream(deployment, containers, route, routed)
     await deployment.permit()
-    await deployment.hands.store.set_candidate(
-        deployment.lease, deployment.commit, await _upstream(deployment, containers, route, routed), token
-    )
-    return await _prove(deployment, route, routed, token)
+    await deployment.hands.store.set_candidate(deployment.lease, deployment.commit, f"{address}:{port}", token)
+    return Proof(words=await _prove(deployment, route, routed, token), routed=f"{holder}:{port}")
 
 
 def _routed(containers: Plan, route: Route) -> Planned:
@@ -67,8 +79,8 @@ def _routed(containers: Plan, route: Route) -> Planned:
     return containers[route.service][0]
 
 
-async def _upstream(deployment: Deployment, containers: Plan, route: Route, routed: Planned) -> str:
-    """The container's address on a network of the preview, read from the Engine, and the port that it serves."""
+async def _upstream(deployment: Deployment, containers: Plan, route: Route, routed: Planned) -> tuple[str, str, int]:
+    """Whose address it is, the address on a network of the preview, as the Engine says it, and the port it serves."""
     port = route.port or next(iter(routed.image.exposed_ports), None)
     if port is None:
         raise ProbeError(
@@ -78,11 +90,14 @@ async def _upstream(deployment: Deployment, containers: Plan, route: Route, rout
     sharing = routed.service.network_service
     holder = containers[sharing][0] if sharing else routed
     status = await deployment.hands.engine.container(holder.name)
-    address = await _address(deployment, status) if status else None
+    if status is None:  # since the launch its image's name went to another build, or somebody removed it
+        raise TemporaryError(f"the container of {holder.service.name} is gone")
+    address = await _address(deployment, status)
     if not address:
+        await require_own_end(deployment, holder.service.name, status)
         lines = await output_tail(deployment, routed.name)
         raise ProbeError(f"service {route.service} does not run", remedy_for(lines), lines)
-    return f"{address}:{port}"
+    return holder.name, address, port
 
 
 async def _address(deployment: Deployment, status: ContainerStatus) -> str | None:
@@ -149,9 +164,11 @@ def _is_well(deployment: Deployment, answer: Answer) -> bool:
 
 async def _require_running(deployment: Deployment, route: Route, routed: Planned) -> None:
     status = await deployment.hands.engine.container(routed.name)
-    if status is None or not status.running:
-        code = status.exit_code if status else None
-        raise await _failure(deployment, route, routed, f"it exited with code {code} before it answered")
+    if status is None:
+        raise TemporaryError(f"the container of {route.service} is gone")
+    if not status.running:
+        await require_own_end(deployment, route.service, status)
+        raise await _failure(deployment, route, routed, f"it exited with code {status.exit_code} before it answered")
 
 
 async def _failure(deployment: Deployment, route: Route, routed: Planned, what: str) -> ProbeError:

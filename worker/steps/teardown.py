@@ -1,16 +1,14 @@
 """Remove everything that a preview owns. May be run again at any point: what is gone already is passed over."""
 
-import asyncio
-import shutil
-
+from orchestrator.data_dir import remove_folder
 from orchestrator.dumping import remove_all
 from orchestrator.names import Names
 from orchestrator.ports import EngineObject
 from orchestrator.store import Lease
-from orchestrator.together import together
+from orchestrator.together import in_thread, together
 from worker.binds import binds_folder
 from worker.context import Hands
-from worker.housekeeping import discard_images
+from worker.housekeeping import tidy_images
 
 
 async def run(hands: Hands, lease: Lease) -> None:
@@ -22,11 +20,11 @@ async def run(hands: Hands, lease: Lease) -> None:
     await together(
         _remove(hands, owned, "network"),
         _remove(hands, owned, "volume"),
-        discard_images(hands, lease.preview.repository),
+        tidy_images(hands, lease.preview.repository),
         hands.databases.remove(names.database),
         hands.sources.remove(lease.preview.repository, lease.preview.number),
-        asyncio.to_thread(shutil.rmtree, binds_folder(hands.settings, lease.preview), ignore_errors=True),
-        remove_all(hands.store.backups, hands.settings, lease.preview),
+        in_thread(remove_folder, binds_folder(hands.settings, lease.preview)),
+        remove_all(hands.store, hands.settings, lease),
     )
     await hands.store.free_subnets(lease)
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 import httpx
 
+from orchestrator import fence
 from orchestrator.adapters.buildkit import classic, session
 from orchestrator.adapters.buildkit.files import DockerfileFolder, Folder
 from orchestrator.adapters.buildkit.progress import Progress
 from orchestrator.adapters.buildkit.redaction import Redaction
 from orchestrator.adapters.buildkit.request import Answer, Build, NoBuildKit, sent
 from orchestrator.adapters.registry_auth import RegistryAuth
-from orchestrator.errors import BuildError, TemporaryError
+from orchestrator.errors import BuildError, TemporaryError, Unavailable
 from orchestrator.ports import BuildContext, BuildRequest, Log
 
 TRACE_ID = "moby.buildkit.trace"
@@ -32,8 +33,9 @@ async def build(
     """Build one image and return its id, telling `log` each line as it happens.
 
     However this ends, but by an answer of the Engine, the build is stopped there too. Raises BuildError when the
-    Dockerfile is at fault, TemporaryError when the Engine goes away, OperatorError when it refuses.
+    Dockerfile is at fault, Unavailable when the Engine goes away, OperatorError when it refuses.
     """
+    fence.require()
     redact = Redaction([*request.secrets.values(), *(secret.encode() for secret in registries.secrets)])
     asked = Build(
         client=client,
@@ -50,7 +52,7 @@ async def build(
         raise
     except httpx.TransportError as error:
         await _cancel(asked)
-        raise TemporaryError(f"the connection to the Docker Engine broke during the build: {error!r}") from error
+        raise Unavailable(f"the connection to the Docker Engine broke during the build: {error!r}", 5.0) from error
     except BaseException:
         await _cancel(asked)
         raise
@@ -111,8 +113,12 @@ async def _follow(answer: Answer, progress: Progress, log: Log) -> str:
 
 
 async def _cancel(build: Build) -> None:
-    """Stop the build in the Engine, also while our own task is being cancelled. An Engine that is gone runs none."""
-    call = asyncio.create_task(build.client.post("/build/cancel", params={"id": build.id}, timeout=CANCEL_SECONDS))
+    """Stop the build in the Engine, also while our own task is being cancelled. An Engine that is gone runs none.
+
+    Also when the lease is lost: nobody else's build has this id.
+    """
+    with fence.under(None):
+        call = asyncio.create_task(build.client.post("/build/cancel", params={"id": build.id}, timeout=CANCEL_SECONDS))
     while not call.done():
         with contextlib.suppress(asyncio.CancelledError, httpx.HTTPError):
             await asyncio.shield(call)

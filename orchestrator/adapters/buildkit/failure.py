@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from orchestrator.adapters.engine_faults import exhausted
 from orchestrator.adapters.registry_auth import SETTING, registry_of
 from orchestrator.dockerfile import Directive, Instruction, directives, parse
-from orchestrator.errors import BuildError, OperatorError, Place
+from orchestrator.errors import BuildError, OperatorError, Place, Unavailable
 from orchestrator.ports import BuildRequest
 
 HEREDOC_REMEDY = (
@@ -18,8 +19,9 @@ HEREDOC_REMEDY = (
     "Dockerfile with `# syntax=docker/dockerfile:1`."
 )
 
-_ENGINES_FAULT = ("failed to create endpoint", "no space left on device", "cannot allocate memory")
+_ENGINES_FAULT = ("failed to create endpoint", "cannot allocate memory")
 _REFUSED = ("401", "403", "unauthorized", "denied", "failed to authorize", "no basic auth")
+_EXIT_CODE = re.compile(r"exit code: (\d+)$")
 _IMAGE = re.compile(r"^(?:\[internal\] load metadata for|resolve image config for|(?:\[[^]]*\] )?FROM) (?P<image>\S+)")
 _NUMBER = re.compile(r"^\[(?:\S+/\S+ +)?(?:(?P<stage>[^\s\]/]+) +)?(?P<number>\d+)/(?P<total>\d+)\] ")
 _NUMBERED = frozenset({"ADD", "COPY", "RUN", "WORKDIR"})
@@ -40,8 +42,13 @@ class Failed:
     tail: tuple[str, ...]
 
 
-def failure(request: BuildRequest, error: str, failed: Failed | None) -> BuildError | OperatorError:
-    """What to raise. Without a step it is the Dockerfile as a whole that is at fault."""
+def failure(request: BuildRequest, error: str, failed: Failed | None) -> BuildError | OperatorError | Unavailable:
+    """What to raise. Without a step it is the Dockerfile as a whole that is at fault.
+
+    The words in front of an exit code are those of the author's command: they say nothing about the Engine.
+    """
+    if not _EXIT_CODE.search(error) and (full := exhausted(error)):
+        return full
     if any(sign in error for sign in _ENGINES_FAULT):
         return OperatorError(f"the Docker Engine cannot build: {plain(error)}")
     if failed is None or failed.name.startswith("[internal] load build definition"):
@@ -52,7 +59,7 @@ def failure(request: BuildRequest, error: str, failed: Failed | None) -> BuildEr
 
 def plain(error: str) -> str:
     """The part of a BuildKit error that its reader can act on."""
-    code = re.search(r"exit code: (\d+)$", error)
+    code = _EXIT_CODE.search(error)
     return f"exit code {code[1]}" if code else _WRAPPING.sub("", error)
 
 

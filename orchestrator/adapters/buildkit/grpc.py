@@ -16,6 +16,8 @@ import h2.events
 import h2.exceptions
 import httpcore
 
+from orchestrator import fence
+
 READ_OCTETS = 64 * 1024
 WRITE_OCTETS = 64 * 1024
 """Small messages are gathered until there are this many octets of them."""
@@ -140,7 +142,11 @@ class Server:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def send_data(self, stream_id: int, data: bytes) -> None:
-        """Send octets of a call, waiting for the windows of the call and of the connection."""
+        """Send octets of a call, waiting for the windows of the call and of the connection.
+
+        Raises LeaseLost: a build that its worker has lost is not fed any more, and fails.
+        """
+        fence.require()
         unsent = memoryview(data)
         while unsent:
             if size := min(len(unsent), self._window(stream_id)):

@@ -13,7 +13,7 @@ from orchestrator.adapters.buildkit import protobuf
 from orchestrator.adapters.buildkit.failure import Failed, failure, plain
 from orchestrator.adapters.buildkit.protobuf import Fields
 from orchestrator.adapters.buildkit.redaction import Redaction
-from orchestrator.errors import BuildError, OperatorError
+from orchestrator.errors import BuildError, OperatorError, Unavailable
 from orchestrator.ports import BuildRequest
 
 TAIL_LINES = 30
@@ -42,6 +42,7 @@ class _Output(IntEnum):
     """Fields of VertexLog."""
 
     VERTEX = 1
+    STREAM = 3
     TEXT = 4
 
 
@@ -68,8 +69,8 @@ class _Step:
     started: float
     ended: bool = False
     error: str = ""
-    unfinished: bytes = b""
-    """Output since the last line break."""
+    unfinished: dict[int, bytes] = field(default_factory=dict)
+    """Output since the last line break, by stream: what is printed to both at once comes in pieces of each."""
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
 
     def line(self, text: str) -> str:
@@ -99,7 +100,7 @@ class Progress:
             lines += self._warn(warning)
         return lines
 
-    def failure(self, error: str) -> BuildError | OperatorError:
+    def failure(self, error: str) -> BuildError | OperatorError | Unavailable:
         """What to say about a build that ended with this error: which instruction, why, and what it printed last."""
         step = self._failed()
         if step is None:
@@ -132,24 +133,26 @@ class Progress:
         step = self._steps.get(protobuf.text(output, _Output.VERTEX))
         if step is None:
             return
-        *complete, step.unfinished = (step.unfinished + protobuf.octets(output, _Output.TEXT)).split(b"\n")
-        for text in complete:
-            yield from self._output(step, text)
+        stream = protobuf.integer(output, _Output.STREAM)
+        text = step.unfinished.pop(stream, b"") + protobuf.octets(output, _Output.TEXT)
+        *complete, step.unfinished[stream] = text.split(b"\n")
+        for line in complete:
+            yield from self._output(step, line)
         if step.ended:
             yield from self._flush(step)
-        elif len(step.unfinished) > LINE_LENGTH + self._redact.longest:
-            yield from self._cut(step)
+        elif len(step.unfinished[stream]) > LINE_LENGTH + self._redact.longest:
+            yield from self._cut(step, stream)
 
     def _flush(self, step: _Step) -> Iterator[str]:
-        text, step.unfinished = step.unfinished, b""
-        if text:
+        unfinished, step.unfinished = step.unfinished, {}
+        for text in filter(None, unfinished.values()):
             yield from self._output(step, text)
 
-    def _cut(self, step: _Step) -> Iterator[str]:
+    def _cut(self, step: _Step, stream: int) -> Iterator[str]:
         """A line without end: what may be the start of a secret waits for its rest."""
-        text = self._redact(step.unfinished.decode(errors="replace"))
+        text = self._redact(step.unfinished[stream].decode(errors="replace"))
         kept = max(0, len(text) - self._redact.longest)
-        step.unfinished = text[kept:].encode()
+        step.unfinished[stream] = text[kept:].encode()
         yield from self._output(step, text[:kept].encode())
 
     def _end(self, vertex: Fields) -> Iterator[str]:

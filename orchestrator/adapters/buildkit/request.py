@@ -12,6 +12,7 @@ import httpx
 
 from orchestrator.adapters import engine_streams
 from orchestrator.adapters.buildkit.redaction import Redaction
+from orchestrator.adapters.engine_faults import exhausted
 from orchestrator.adapters.registry_auth import RegistryAuth
 from orchestrator.errors import BuildError, OperatorError, TemporaryError
 from orchestrator.ports import BuildContext, BuildRequest, Log
@@ -84,5 +85,7 @@ def refusal(doing: str, status: int, words: str) -> Exception:
         return NoBuildKit(words)
     if status == HTTPStatus.BAD_REQUEST and "platform" in words:
         return BuildError(f"the Docker Engine did not {doing}: {words}", "Name a platform as in linux/amd64.")
+    if full := exhausted(words):
+        return full
     kind = TemporaryError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else OperatorError
     return kind(f"the Docker Engine did not {doing}: {words}")

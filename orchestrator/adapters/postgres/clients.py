@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from orchestrator import fence
 from orchestrator.adapters.embedded.programs import find_client
 from orchestrator.errors import OperatorError
 
@@ -136,6 +137,7 @@ async def _run(
     script: Iterable[bytes] = (),
 ) -> None:
     """Run a program to its end, and kill it when we are cancelled. Raises OperatorError when it fails."""
+    fence.require()
     process = await asyncio.create_subprocess_exec(
         *argv,
         env=environment,

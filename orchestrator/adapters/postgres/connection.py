@@ -7,12 +7,13 @@ that no function, operator or type of theirs is ever taken for the server's own,
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import asyncpg
 
-from orchestrator.errors import ConfigurationError, OperatorError, Unavailable
+from orchestrator import fence
+from orchestrator.errors import ConfigurationError, DiskFull, OperatorError, Unavailable
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -25,6 +26,7 @@ TENANT_SECONDS = 1
 
 _CONNECT_SECONDS = 10.0
 _COMMAND_SECONDS = 60.0
+_PING_SECONDS = 2.0
 _SETTINGS = {
     "application_name": "previewd",
     "search_path": "pg_catalog",
@@ -43,6 +45,7 @@ _LATER = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,  # connections, memory, locks
     asyncpg.DeadlockDetectedError,
+    asyncpg.InternalClientError,  # how a session ends for asyncpg that the server broke off between two statements
     asyncpg.InternalServerError,  # two of us changed the rights on one thing at once: "tuple concurrently updated"
 )
 
@@ -61,11 +64,20 @@ class Server:
         self.port = parts.port or 5432
         self._url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
 
+    async def ping(self) -> None:
+        """Return when it lets us in and answers."""
+        with _in_our_words():
+            connection = await asyncpg.connect(self._url, database="postgres", timeout=_PING_SECONDS)
+            try:
+                await connection.execute("SELECT 1", timeout=_PING_SECONDS)
+            finally:
+                await connection.close(timeout=1)
+
     @asynccontextmanager
     async def session(self, database: str = "postgres") -> "AsyncIterator[Connection]":
         """A session as administrator, with errors in our own words."""
         with _in_our_words():
-            connection = await asyncpg.connect(
+            connection = await connect(
                 self._url,
                 database=database,
                 timeout=_CONNECT_SECONDS,
@@ -77,6 +89,12 @@ class Server:
                 yield connection
             finally:
                 await connection.close(timeout=_CONNECT_SECONDS)
+
+
+async def connect(*where: Any, **how: Any) -> "Connection":
+    """`asyncpg.connect`, under the fence: it, and each statement of the session. Raises LeaseLost."""
+    fence.require()
+    return await asyncpg.connect(*where, **how, connection_class=_FencedConnection)
 
 
 @asynccontextmanager
@@ -102,6 +120,26 @@ def quoted(name: str) -> str:
     return f'"{plain(name)}"'
 
 
+class _FencedConnection(asyncpg.Connection):
+    """Asks the fence before each statement, BEGIN and COMMIT included. These four are all that we use."""
+
+    async def execute(self, *query: Any, **how: Any) -> str:
+        fence.require()
+        return await super().execute(*query, **how)
+
+    async def fetch(self, *query: Any, **how: Any) -> Any:
+        fence.require()
+        return await super().fetch(*query, **how)
+
+    async def fetchrow(self, *query: Any, **how: Any) -> Any:
+        fence.require()
+        return await super().fetchrow(*query, **how)
+
+    async def fetchval(self, *query: Any, **how: Any) -> Any:
+        fence.require()
+        return await super().fetchval(*query, **how)
+
+
 def _require_major(connection: "Connection") -> None:
     major = connection.get_server_version().major
     if major < OLDEST_MAJOR:
@@ -124,10 +162,15 @@ def _in_our_words() -> Iterator[None]:
             f"the previews' Postgres does not let us: {error}", "name a superuser in PREVIEWD_PREVIEWS_DATABASE_URL"
         ) from error
     except asyncpg.DiskFullError as error:
-        raise OperatorError(
-            f"the previews' Postgres has no room on its disk: {error}", "make room, or remove previews"
-        ) from error
+        raise DiskFull("the previews' Postgres", str(error), "Make room there, or close pull requests.") from error
+    except asyncpg.TooManyConnectionsError as error:
+        raise Unavailable(f"the previews' Postgres has no connection left for us: {error}") from error
     except asyncpg.InvalidCatalogNameError as error:
         raise OperatorError(f"the previews' Postgres lacks what should be there: {error}") from error
     except _LATER as error:
-        raise Unavailable(f"the previews' Postgres does not answer: {error}") from error
+        words = str(error) or type(error).__name__
+        raise Unavailable(f"the previews' Postgres does not answer: {words}") from error
+    except asyncpg.InterfaceError as error:
+        if "connection is closed" not in str(error):
+            raise  # a mistake of ours
+        raise Unavailable("the previews' Postgres ended our session") from error

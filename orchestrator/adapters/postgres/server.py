@@ -15,6 +15,7 @@ from orchestrator.adapters.postgres.connection import Server, quoted
 from orchestrator.compose.database.servers import ServerFacts
 from orchestrator.databases import SHUT, Budget, DatabaseSize, Fill, Limits, Policed, Template
 from orchestrator.errors import DatabaseFull, OperatorError
+from orchestrator.names import DatabaseKind
 from orchestrator.ports import DatabaseAccess
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class PostgresDatabases:
         self._owner = names.owner_role(instance)
         self._facts: ServerFacts | None = None
         self._facts_until = 0.0
+
+    async def ping(self) -> None:
+        """See `Databases.ping`."""
+        await self._server.ping()
 
     def access(self, name: str, password: str) -> DatabaseAccess:
         """See `Databases.access`."""
@@ -128,7 +133,17 @@ class PostgresDatabases:
                     made_of = database.facts.get("made_of") if database and database.whole else None
                     spare = names.spare_database(name) in every
                     found.append(Template(name=name, repository=repository, made_of=made_of, spare=spare))
-        return found
+        return [*found, *self._lonely_spares(every)]
+
+    def _lonely_spares(self, every: Collection[str]) -> list[Template]:
+        """Copies that a killed removal left of a template that is gone: as one that is not finished, they go too."""
+        spares = (name for name in every if names.kind_of_database(self._instance, name) is DatabaseKind.SPARE)
+        owners = (names.role_of_database(self._instance, name) for name in spares)
+        return [
+            Template(name=owner, repository=repository, made_of=None, spare=True)
+            for owner in owners
+            if owner not in every and (repository := names.repository_of_template(self._instance, owner)) is not None
+        ]
 
     async def remove(self, name: str) -> None:
         """See `Databases.remove`. The role is locked out first, or its clients connect again while it is dropped."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from orchestrator.adapters.postgres.connection import plain
+from orchestrator.adapters.postgres.connection import connect, plain
 from orchestrator.errors import ScriptError, Unavailable
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def run_script(host: str, port: int, name: str, password: str, script: str
 
 @asynccontextmanager
 async def _session(host: str, port: int, name: str, password: str) -> "AsyncIterator[Connection]":
-    connection = await asyncpg.connect(
+    connection = await connect(
         host=host,
         port=port,
         user=plain(name),

@@ -1,5 +1,6 @@
 """The API as one application, to be mounted where clients expect it."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -37,7 +38,7 @@ def rest_api(context: Context) -> FastAPI:
 
 async def _answer_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _error(error.status_code, error.detail)
+    return _error(error.status_code, error.detail, error.headers)
 
 
 async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
@@ -50,5 +51,5 @@ async def _answer_invalid(_request: Request, error: Exception) -> JSONResponse:
     return _error(HTTPStatus.UNPROCESSABLE_ENTITY, f"Validation Failed: {details}")
 
 
-def _error(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"message": message, "documentation_url": "", "status": str(int(status))}, status)
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"message": message, "documentation_url": "", "status": str(int(status))}, status, headers)

@@ -2,13 +2,14 @@
 
 # ruff: noqa: FAST003 - the dependencies read what the paths number
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Depends, HTTPException, status
 from pydantic import BaseModel
 
 from tests.forge.payloads import Json, comment_object
 from tests.forge.rest.context import (
     CallerDependency,
     ContextDependency,
+    Permission,
     PullDependency,
     RepositoryDependency,
     found,
@@ -18,6 +19,8 @@ from tests.forge.rest.paging import PagerDependency
 from tests.forge.state import Comment, now
 
 MAX_BODY_CHARACTERS = 65536
+
+MAY_COMMENT = [Depends(Permission("issues"))]
 
 router = APIRouter()
 
@@ -35,10 +38,13 @@ async def list_comments(pull: PullDependency, context: ContextDependency, pager:
     return [comment_object(context.addresses, pull.repository, comment) for comment in pager.cut(comments)]
 
 
-@router.post("/issues/{number}/comments", status_code=status.HTTP_201_CREATED)
+@router.post("/issues/{number}/comments", status_code=status.HTTP_201_CREATED, dependencies=MAY_COMMENT)
 async def create_comment(
     new: CommentBody, pull: PullDependency, caller: CallerDependency, context: ContextDependency
 ) -> Json:
+    """A locked conversation takes none of who may not write to the repository; an App may not."""
+    if pull.locked:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "Unable to create comment because issue is locked.")
     comment = Comment(id=context.state.next_id(), number=pull.number, user=caller, body=_accepted(new.body))
     pull.repository.comments[comment.id] = comment
     return comment_object(context.addresses, pull.repository, comment)
@@ -49,7 +55,7 @@ async def get_comment(comment_id: int, repository: RepositoryDependency, context
     return comment_object(context.addresses, repository, found(repository.comments.get(comment_id)))
 
 
-@router.patch("/issues/comments/{comment_id}")
+@router.patch("/issues/comments/{comment_id}", dependencies=MAY_COMMENT)
 async def edit_comment(
     comment_id: int, new: CommentBody, repository: RepositoryDependency, context: ContextDependency
 ) -> Json:

@@ -2,15 +2,16 @@
 
 # ruff: noqa: FAST003 - the dependencies read what the paths number
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, status
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, HTTPException, status
+from pydantic import BaseModel, StringConstraints
 
 from tests.forge.payloads import Json, deployment_object, deployment_status_object
 from tests.forge.rest.context import (
     CallerDependency,
     ContextDependency,
+    Permission,
     RepositoryDependency,
     found,
     refuse,
@@ -18,14 +19,19 @@ from tests.forge.rest.context import (
 from tests.forge.rest.paging import PagerDependency
 from tests.forge.state import Deployment, DeploymentStatus, Repository, State, User
 
+MAY_DEPLOY = [Depends(Permission("deployments"))]
+
 router = APIRouter()
 
 
 class NewDeployment(BaseModel):
-    """What a client sends. GitHub checks required contexts by default; the stand-in has none to check."""
+    """What a client sends. GitHub merges the default branch into the ref, and waits for all checks, if not told."""
 
     ref: str
     task: str = "deploy"
+    auto_merge: bool = True
+    required_contexts: list[str] | None = None
+    payload: dict[str, Any] | str = ""
     environment: str = "production"
     description: str | None = None
     transient_environment: bool = False
@@ -36,7 +42,7 @@ class NewDeploymentStatus(BaseModel):
     """What a client sends."""
 
     state: Literal["error", "failure", "inactive", "in_progress", "queued", "pending", "success"]
-    description: str = ""
+    description: Annotated[str, StringConstraints(max_length=140)] = ""
     environment_url: str = ""
     log_url: str = ""
     auto_inactive: bool = True
@@ -49,13 +55,14 @@ def get_deployment(deployment_id: int, repository: RepositoryDependency) -> Depl
 DeploymentDependency = Annotated[Deployment, Depends(get_deployment)]
 
 
-@router.get("/deployments")
+@router.get("/deployments", dependencies=MAY_DEPLOY)
 async def list_deployments(
     repository: RepositoryDependency,
     context: ContextDependency,
     pager: PagerDependency,
     sha: str | None = None,
     ref: str | None = None,
+    task: str | None = None,
     environment: str | None = None,
 ) -> list[Json]:
     """The newest first."""
@@ -64,22 +71,30 @@ async def list_deployments(
         for deployment in reversed(list(repository.deployments.values()))
         if sha in {None, deployment.sha}
         and ref in {None, deployment.ref}
+        and task in {None, deployment.task}
         and environment in {None, deployment.environment}
     ]
     return [deployment_object(context.addresses, repository, deployment) for deployment in pager.cut(deployments)]
 
 
-@router.post("/deployments", status_code=status.HTTP_201_CREATED)
+@router.post("/deployments", status_code=status.HTTP_201_CREATED, dependencies=MAY_DEPLOY)
 def create_deployment(
     new: NewDeployment,
     repository: RepositoryDependency,
     caller: CallerDependency,
     context: ContextDependency,
 ) -> Json:
-    """A plain function, run on a thread: it asks git which commit is meant."""
+    """A plain function, run on a thread: it asks git which commit is meant.
+
+    A commit that has a status which is no success is refused while contexts are required.
+    """
     sha = context.bare(repository).resolve(new.ref)
     if sha is None:
         raise refuse(f"No ref found for: {new.ref}")
+    latest = {status.context: status.state for status in repository.statuses if status.sha == sha}
+    required = latest if new.required_contexts is None else new.required_contexts
+    if any(latest.get(name) != "success" for name in required):
+        raise HTTPException(status.HTTP_409_CONFLICT, "Conflict: Commit status checks failed for the ref.")
     production = new.production_environment
     deployment = Deployment(
         id=context.state.next_id(),
@@ -91,6 +106,7 @@ def create_deployment(
         transient=new.transient_environment,
         production=new.environment == "production" if production is None else production,
         creator=caller,
+        payload=new.payload,
     )
     repository.deployments[deployment.id] = deployment
     return deployment_object(context.addresses, repository, deployment)
@@ -123,7 +139,7 @@ async def list_deployment_statuses(
     return [deployment_status_object(context.addresses, repository, deployment, known) for known in pager.cut(statuses)]
 
 
-@router.post("/deployments/{deployment_id}/statuses", status_code=status.HTTP_201_CREATED)
+@router.post("/deployments/{deployment_id}/statuses", status_code=status.HTTP_201_CREATED, dependencies=MAY_DEPLOY)
 async def create_deployment_status(
     new: NewDeploymentStatus,
     deployment: DeploymentDependency,

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Depends, status
 from pydantic import BaseModel, StringConstraints
 
 from tests.forge.payloads import Json, status_object
-from tests.forge.rest.context import CallerDependency, ContextDependency, RepositoryDependency, refuse
+from tests.forge.rest.context import CallerDependency, ContextDependency, Permission, RepositoryDependency, refuse
 from tests.forge.rest.paging import PagerDependency
 from tests.forge.state import CommitStatus
 
@@ -22,7 +22,7 @@ class NewStatus(BaseModel):
     context: str = "default"
 
 
-@router.post("/statuses/{sha}", status_code=status.HTTP_201_CREATED)
+@router.post("/statuses/{sha}", status_code=status.HTTP_201_CREATED, dependencies=[Depends(Permission("statuses"))])
 def create_status(
     sha: str,
     new: NewStatus,

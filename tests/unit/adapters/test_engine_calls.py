@@ -68,3 +68,12 @@ async def test_an_error_after_the_cancel_is_nobodys(engine: DockerEngine) -> Non
 )
 def test_a_name_without_a_tag_is_not_every_tag(reference: str, pulled: str) -> None:
     assert engine_module._tagged(reference) == pulled
+
+
+def test_an_image_that_was_pulled_by_its_digest_has_a_name_and_is_not_ours() -> None:
+    pulled = {"Id": "sha256:1", "RepoTags": None, "RepoDigests": ["somebody/app@sha256:2"]}
+    nameless = {"Id": "sha256:1", "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]}
+    ours = {"Id": "sha256:1", "RepoTags": ["previewd/812:a"], "RepoDigests": []}
+    assert engine_module._image_names(pulled) == ["somebody/app@sha256:2"]
+    assert engine_module._image_names(nameless) == ["sha256:1"]
+    assert engine_module._image_names(ours) == ["previewd/812:a"]

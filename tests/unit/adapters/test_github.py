@@ -1,11 +1,16 @@
 """The GitHub adapter's questions about branches and history, against the stand-in over real HTTP."""
 
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
-from orchestrator.adapters.github import Credentials, GitHub
+from orchestrator.adapters.github import GitHub
+from orchestrator.adapters.github_app import Credentials
+from orchestrator.adapters.github_http import Caller
+from orchestrator.errors import ForgeUnavailable
 from orchestrator.ports import Branch
 from tests.forge import Forge, Repository
 
@@ -24,7 +29,8 @@ def repository(forge: Forge) -> Repository:
 @pytest.fixture
 async def github(forge: Forge) -> AsyncIterator[GitHub]:
     async with httpx.AsyncClient(base_url=forge.api_url, trust_env=False) as client:
-        yield GitHub(client, Credentials(client, forge.token, None), write_gap=0)
+        caller = Caller(client, write_gap=0)
+        yield GitHub(caller, Credentials(caller, forge.token, None))
 
 
 async def test_a_branch_is_told_with_its_commit_and_where_to_clone_it(
@@ -56,3 +62,31 @@ async def test_a_commit_is_an_ancestor_of_itself_and_of_what_builds_on_it(
     assert not await github.is_ancestor(repository.id, pushed, before)
     assert not await github.is_ancestor(repository.id, pushed, forced)
     assert not await github.is_ancestor(repository.id, "0" * 40, forced), "a commit that nobody has any more"
+
+
+@pytest.mark.parametrize(
+    ("fail", "words"),
+    [
+        (lambda forge: forge.fail_next(status=502), "GitHub answers 502"),
+        (lambda forge: forge.fail_next(status=401, count=2), "does not accept our credentials"),
+        (lambda forge: forge.limit_next(), "asked us to wait until"),
+        (lambda forge: forge.limit_next(retry_after=1), "asked us to wait until"),
+    ],
+)
+async def test_what_is_wrong_with_github_is_known_without_asking_until_it_is_well_again(
+    fail: Callable[[Forge], None],
+    words: str,
+    github: GitHub,
+    forge: Forge,
+    repository: Repository,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await github.fault() == ""
+    fail(forge)
+    with pytest.raises(ForgeUnavailable):
+        await github.branch(repository.id, "main")
+    assert words in await github.fault()
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 1000, time=time.time)
+    monkeypatch.setattr("orchestrator.adapters.github_http.time", later)
+    assert await github.fault() == "", "a fault that is old is asked about again"
+    assert await github.branch(repository.id, "main") is not None

@@ -1,11 +1,13 @@
 """The Engine's request, and the policy once more on the finished request."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orchestrator.compose.harmless import assert_harmless
+from orchestrator.compose.model import FileMount
 from orchestrator.compose.requests import (
     DROPPED_CAPABILITIES,
     Limits,
@@ -13,6 +15,8 @@ from orchestrator.compose.requests import (
     aliases_of,
     config_hash,
     container_body,
+    mount_targets,
+    open_volumes,
 )
 from orchestrator.errors import OperatorError
 from tests.unit.compose.support import service_of
@@ -120,6 +124,25 @@ def test_what_the_file_leaves_to_the_image_is_left_out() -> None:
     assert not body.keys() & {"Cmd", "Entrypoint", "Healthcheck", "User", "WorkingDir", "StopSignal"}
     assert body["HostConfig"]["RestartPolicy"] == {"Name": "no"}
     assert body["HostConfig"]["Memory"] == 512 << 20
+
+
+def test_a_volume_without_a_name_carries_our_labels() -> None:
+    around = replace(AROUND, image_volumes=("/image",), volume_labels={"dev.previewd.pull": "7"})
+    body = container_body(service_of("volumes: [{type: volume, target: /anon, read_only: true}]"), "img:1", around)
+    marked = {"Type": "volume", "VolumeOptions": {"Labels": {"dev.previewd.pull": "7"}}}
+    assert body["HostConfig"]["Mounts"] == [
+        {**marked, "Target": "/anon", "ReadOnly": True},
+        {**marked, "Target": "/image", "ReadOnly": False},
+    ]
+    assert_harmless(body, around)
+
+
+def test_nothing_is_mounted_over_what_the_engine_would_not_cover() -> None:
+    config = FileMount(name="c", target="/etc/c", content="x")
+    service = replace(service_of("volumes: ['data:/data', /anon]\ntmpfs: [/run]"), configs=(config,))
+    image = ("/anon", "/data", "/data/deeper", "/etc/c", "/from-another", "/run", "/var/lib", "not/absolute", "/proc/x")
+    assert open_volumes(service, image, {"/from-another"}) == ("/data/deeper", "/var/lib")
+    assert mount_targets(service) == {"/data", "/anon", "/etc/c"}
 
 
 def test_no_network_means_none() -> None:

@@ -14,9 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from orchestrator.preview import PreviewId
 from tests.forge import ContentType, Deliverer, Delivery, Forge, PullRequest
 from tests.forge.deliveries import signatures
 from tests.forge.server import ServerThread
+from webhooks import events
 
 
 class Received(NamedTuple):
@@ -175,3 +177,19 @@ async def test_a_late_delivery_is_overtaken(
     await deliverer.send(pushed)
     await late
     assert receiver.guids == [pushed.guid, opened.guid]
+
+
+def test_whatever_people_do_to_a_pull_request_leads_to_a_look(forge: Forge, pull: PullRequest) -> None:
+    forge.commit(pull.repository, "release", {"a": b"a"})
+    forge.push(pull, {"feature.txt": b"two\n"})
+    forge.retarget(pull, "release")
+    forge.label(pull, "preview")
+    forge.unlabel(pull, "preview")
+    forge.convert_to_draft(pull)
+    forge.ready_for_review(pull)
+    forge.close(pull)
+    forge.reopen(pull)
+    for delivery in forge.take_deliveries():
+        found = events.read(delivery.event, delivery.content_type, delivery.body)
+        assert isinstance(found, events.PullRequestEvent), delivery.action
+        assert found.preview == PreviewId(pull.repository.id, pull.number)

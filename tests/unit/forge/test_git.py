@@ -68,6 +68,15 @@ def test_a_commit_that_was_forced_away_can_still_be_fetched(forge: Forge, pull: 
     assert git("rev-parse", f"{after}^", folder=tmp_path) == base
 
 
+def test_a_pull_request_can_be_forced_back_to_a_commit_that_it_had(forge: Forge, pull: PullRequest) -> None:
+    first = pull.head_sha
+    forge.push(pull, {"feature.txt": b"two\n"})
+    forge.reset(pull, first)
+    assert pull.head_sha == forge.tip(pull.repository, "feature") == first
+    assert forge.bare(pull.repository).resolve(pull.ref) == first
+    assert [delivery.action for delivery in forge.take_deliveries()] == ["opened", "synchronize", "synchronize"]
+
+
 def test_a_fork_shows_its_head_in_the_base_also_when_it_is_gone(
     forge: Forge, repository: Repository, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.forge import Delivery, Forge, PullRequest
+from tests.forge.state import Comment
 
 PACKAGE = "@octokit/webhooks-examples@7.6.1"
 ARCHIVE = "octokit-webhooks-examples-7.6.1.tgz"
@@ -19,6 +20,9 @@ EXAMPLES = "package/api.github.com/index.json"
 CACHE = Path(__file__).parents[3] / ".cache" / "npm"
 FETCH = ["npm", "pack", "--silent", "--pack-destination", str(CACHE), PACKAGE]
 FETCH_SECONDS = 60
+
+UNSHOWN = ".issue.pull_request"
+"""GitHub's schema has it where the comment is on a pull request; its examples are of comments on issues."""
 
 Shape = dict[str, set[str]]
 
@@ -38,7 +42,16 @@ def published() -> dict[str, Shape]:
 @pytest.fixture
 def deliveries(forge: Forge, pull: PullRequest) -> list[Delivery]:
     forge.push(pull, {"a": b"a"})
+    forge.label(pull, "preview")
+    forge.unlabel(pull, "preview")
     forge.close(pull)
+    comment = Comment(id=forge.state.next_id(), number=pull.number, user=pull.author, body="Hello")
+    pull.repository.comments[comment.id] = comment
+    forge.delete_comment(pull, comment)
+    forge.rename_repository(pull.repository, "shop")
+    forge.take_away(pull.repository)
+    forge.suspend()
+    forge.uninstall()
     return [*forge.take_deliveries(), forge.ping(pull.repository, "https://previews.example.com/webhooks/github")]
 
 
@@ -48,7 +61,7 @@ def test_every_path_is_githubs(published: dict[str, Shape], deliveries: list[Del
         for delivery in deliveries
         for path, types in shape_of([delivery.payload]).items()
         for found in types
-        if found not in published[delivery.event].get(path, set())
+        if found not in published[delivery.event].get(path, set()) and not path.startswith(UNSHOWN)
     ]
     assert strange == []
 

@@ -5,7 +5,19 @@ from urllib.parse import quote
 import pytest
 
 from orchestrator.preview import PreviewId
-from webhooks.events import FORM, HINTS, Event, Ignored, Malformed, Ping, PullRequestEvent, PushEvent, read
+from webhooks.events import (
+    FORM,
+    HINTS,
+    CommentDeleted,
+    Event,
+    Ignored,
+    Malformed,
+    Ping,
+    PullRequestEvent,
+    PushEvent,
+    RepositoriesEvent,
+    read,
+)
 
 
 def payload(action: str, **pull: Any) -> dict[str, Any]:
@@ -64,7 +76,9 @@ def test_ping() -> None:
     assert understood({}, "ping") == Ping(zen="")
 
 
-@pytest.mark.parametrize("event", ["issue_comment", "installation", "invented_tomorrow"])
+@pytest.mark.parametrize(
+    "event", ["issue_comment", "installation", "installation_repositories", "repository", "invented_tomorrow"]
+)
 def test_other_events_are_ignored_by_name(event: str) -> None:
     for content in ({"action": "created"}, {}, {"action": None}):
         found = understood(content, event)
@@ -76,6 +90,34 @@ def test_a_push_to_a_branch_is_about_its_template() -> None:
     pushed = {"ref": "refs/heads/release/1.2", "repository": {"id": 5}}
     assert understood(pushed, "push") == PushEvent(repository=5, branch="release/1.2")
     assert isinstance(understood(pushed | {"ref": "refs/tags/v1"}, "push"), Ignored)
+
+
+@pytest.mark.parametrize(
+    ("event", "content", "repositories"),
+    [
+        ("installation", {"action": "deleted", "repositories": [{"id": 5}, {"id": 6}]}, {5, 6}),
+        ("installation", {"action": "suspend"}, None),
+        ("installation_repositories", {"action": "removed", "repositories_removed": [{"id": 5}]}, {5}),
+        ("repository", {"action": "renamed", "repository": {"id": 5}}, {5}),
+        ("repository", {"action": "transferred", "repository": {"id": 5}}, {5}),
+    ],
+)
+def test_what_happens_to_repositories_is_about_all_their_pull_requests(
+    event: str, content: dict[str, Any], repositories: set[int] | None
+) -> None:
+    expected = None if repositories is None else frozenset(repositories)
+    assert understood(content, event) == RepositoriesEvent(action=content["action"], repositories=expected)
+
+
+@pytest.mark.parametrize("listed", [[None], [{"id": "5"}], [{}]])
+def test_repositories_that_have_no_number_are_malformed(listed: list[Any]) -> None:
+    with pytest.raises(Malformed, match=r"repositories\[0\]\.id"):
+        understood({"action": "deleted", "repositories": listed}, "installation")
+
+
+def test_a_deleted_comment_is_told_by_its_number() -> None:
+    deleted = {"action": "deleted", "comment": {"id": 4711}, "repository": {"id": 5}}
+    assert understood(deleted, "issue_comment") == CommentDeleted(repository=5, comment=4711)
 
 
 def test_a_form_is_read_as_json_is() -> None:

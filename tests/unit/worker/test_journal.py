@@ -2,8 +2,11 @@
 
 from typing import cast
 
+import pytest
+
 from orchestrator.preview import Step
 from orchestrator.store import Store
+from tests.support.wait import eventually
 from worker import journal
 from worker.journal import Journal
 
@@ -52,3 +55,34 @@ async def test_secrets_are_blanked_the_longest_first() -> None:
     await kept.say("das geheimnis ist geheim")
     await kept.close()
     assert store.taken == ["das … ist …"]
+
+
+class Away(Lines):
+    """A store that does not answer at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def log(self, deployment: int, step: Step, lines: list[str]) -> None:
+        self.asked += 1
+        if self.asked <= 2:
+            raise ConnectionRefusedError
+        await super().log(deployment, step, lines)
+
+
+async def test_what_is_said_while_postgres_is_away_is_written_once_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "FLUSH_SECONDS", 0.001)
+    store = Away()
+    kept = Journal(cast("Store", store), 1)
+    await kept.say("one")
+    kept.step = Step.BUILD
+    await kept.say("two")
+    await eventually(lambda: _are(store.taken, 2), "both are written")
+    await kept.say("three")
+    await kept.close()
+    assert store.taken == ["one", "two", "three"]
+
+
+async def _are(found: list[str], count: int) -> bool:
+    return len(found) == count

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.adapters.buildkit.failure import Failed, failure, line_of
-from orchestrator.errors import OperatorError
+from orchestrator.errors import DiskFull
 from orchestrator.ports import BuildRequest
 
 DOCKERFILE = """\
@@ -109,7 +109,7 @@ def test_a_heredoc_that_an_old_frontend_does_not_know() -> None:
 
 def test_a_machine_that_is_full_is_not_the_authors_fault() -> None:
     request = BuildRequest(tag="t", dockerfile=DOCKERFILE.encode())
-    assert isinstance(failure(request, "write /x: no space left on device", None), OperatorError)
+    assert isinstance(failure(request, "write /x: no space left on device", None), DiskFull)
 
 
 def test_many_variables_are_not_tried_at_every_place() -> None:

@@ -36,8 +36,8 @@ def vertex(
     return encode((1, encode(*fields)))
 
 
-def output(digest: str, text: bytes) -> bytes:
-    return encode((3, encode((1, digest), (2, stamp(1)), (3, 1), (4, text))))
+def output(digest: str, text: bytes, stream: int = 1) -> bytes:
+    return encode((3, encode((1, digest), (2, stamp(1)), (3, stream), (4, text))))
 
 
 def warning(digest: str, text: str) -> bytes:
@@ -79,6 +79,15 @@ def test_lines_arrive_in_pieces() -> None:
     assert progress.read(output("a", b"\xa9\nnext")) == ["#1 café"]
     assert progress.read(vertex("a", started=1, completed=2)) == ["#1 next", "#1 DONE 1.0s"]
     assert progress.read(output("a", b"afterwards")) == ["#1 afterwards"]
+
+
+def test_pieces_of_what_is_printed_and_of_errors_are_lines_of_their_own() -> None:
+    progress = new()
+    progress.read(vertex("a", started=1))
+    assert progress.read(output("a", b"no such ", stream=2)) == []
+    assert progress.read(output("a", b"none\nla")) == ["#1 none"]
+    assert progress.read(output("a", b"file\n", stream=2)) == ["#1 no such file"]
+    assert progress.read(vertex("a", started=1, completed=2)) == ["#1 la", "#1 DONE 1.0s"]
 
 
 def test_a_progress_bar_leaves_its_last_state() -> None:

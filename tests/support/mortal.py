@@ -1,0 +1,266 @@
+"""A worker that something happens to, at one chosen call: everything that it does passes through here.
+
+Its hands are wrapped, so nothing has to be compiled into the product. A process that was killed has no hands any more:
+each further call raises Killed, which nothing catches, so its `finally` blocks change nothing in the world. One that is
+frozen has none until it is thawed.
+"""
+
+import asyncio
+import contextlib
+import inspect
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+import httpx
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator import fence
+from orchestrator.errors import ForgeUnavailable, TemporaryError, Unavailable
+from orchestrator.fence import LEASE_SECONDS, Fence
+from orchestrator.store import Lease, Store
+from orchestrator.telling import Told
+from orchestrator.views import Views
+from tests.support.faults import ANY_CALL, Fault, Mode, Moment, Place, hand_of, is_record
+from tests.support.scene import MOST_ROUNDS, Crew, Redis, work
+from tests.support.world import World
+from worker.context import Hands
+from worker.jobs import most
+from worker.turns import Turns
+
+T = TypeVar("T")
+
+FENCED = frozenset({"engine", "databases", "sources", "forge"})
+"""Hands whose every call asks the fence at the last moment, as the real ones do."""
+
+FORGE_FAILURES = 3
+"""So many calls in a row fail while GitHub asks us to wait."""
+
+
+class Killed(BaseException):
+    """The process is no more. Not an Exception: no handler of the product's is to see it."""
+
+
+class Mortal:
+    """One worker process in a world. `fault` strikes once; `struck` says that it did."""
+
+    def __init__(self, world: World, redis: Redis, database: AsyncEngine, place: Place, fault: Fault) -> None:
+        self.fault = fault
+        self.struck = False
+        self.trace: list[str] = []
+        """Every call that it began."""
+        self.hands = self._wrap(world.hands, world, database)
+        self._world = world
+        self._redis = redis
+        self._database = database
+        self._place = place
+        self._calls: Counter[str] = Counter()
+        self._has_taken_effect = False
+        self._is_recorded = False
+        self._is_dead = False
+        self._fences: list[Fence] = []
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+        self._frozen = asyncio.Event()
+        self._failing: Counter[str] = Counter()
+        self._task: asyncio.Task[None] | None = None
+
+    async def live(self) -> None:
+        """Work until there is nothing to do, or until it is dead, or frozen."""
+        self._task = asyncio.create_task(self._work())
+        frozen = asyncio.create_task(self._frozen.wait())
+        await asyncio.wait({self._task, frozen}, return_when=asyncio.FIRST_COMPLETED)
+        frozen.cancel()
+        if not self.is_frozen:
+            await self._end()
+
+    @property
+    def is_frozen(self) -> bool:
+        return not self._thawed.is_set()
+
+    async def thaw(self) -> None:
+        """Go on after a while in which the world has changed: the lease ran out long ago, and the clock says so."""
+        for held in self._fences:
+            held.clock = _later
+        self._thawed.set()
+        await self._end()
+
+    async def _work(self) -> None:
+        try:
+            for _ in range(MOST_ROUNDS):
+                with contextlib.suppress(Exception):  # a round failed, and the process goes on to the next
+                    if not await work(self.hands, self._redis):
+                        return
+        finally:
+            await self.hands.running.end()
+
+    async def _end(self) -> None:
+        assert self._task is not None
+        with contextlib.suppress(Killed, asyncio.CancelledError):
+            await self._task
+
+    async def passing(self, call: str, act: Callable[[], Awaitable[T]]) -> T:
+        """Every call of this worker's, from its beginning to its end."""
+        await self._require_life()
+        self.trace.append(call)
+        self._calls[call] += 1
+        here = not self.struck and self._is_at(call)
+        if self._is_recorded or (here and self.fault.moment is Moment.BEFORE):
+            await self._strike(call)
+        self._fail_as_told(call)
+        if hand_of(call) in FENCED:
+            fence.require()
+        answer = await act()
+        if isinstance(answer, Lease | Told):
+            self._fences.append(answer.fence)
+        await self._require_life()
+        if here and self.fault.moment is Moment.UNRECORDED:
+            await self._strike(call)
+        self._has_taken_effect |= here
+        if self._has_taken_effect and not self.struck and self.fault.moment is Moment.AFTER:
+            self._is_recorded |= is_record(call)
+        return answer
+
+    async def stage(self, prefix: str, name: str, act: Callable[[], None]) -> None:
+        """A stage of a call."""
+
+        async def acting() -> None:
+            act()
+
+        await self.passing(f"{prefix}: {name}", acting)
+
+    def _is_at(self, call: str) -> bool:
+        times = self._calls[call] if self._place.call == call else self._calls.total()
+        return self._place.call in {call, ANY_CALL} and times == self._place.nth
+
+    async def _require_life(self) -> None:
+        if self._is_dead:
+            raise Killed
+        await self._thawed.wait()
+
+    async def _strike(self, call: str) -> None:
+        """What the fault does, and what it does to this very call."""
+        self.struck, self._is_recorded = True, False
+        await self._strike_worker()
+        await self._strike_dependency(hand_of(call))
+        self._fail_as_told(call)
+
+    async def _strike_worker(self) -> None:
+        match self.fault.mode:
+            case Mode.SIGKILL:
+                self._is_dead = True
+                raise Killed
+            case Mode.SIGTERM:
+                assert self._task is not None
+                self._task.cancel()
+                await asyncio.Event().wait()
+            case Mode.RAISE:
+                raise RuntimeError("a fault that nobody thought of")
+            case Mode.HANG:
+                self._thawed.clear()
+                self._frozen.set()
+                await self._thawed.wait()
+            case _:
+                pass
+
+    async def _strike_dependency(self, hand: str) -> None:
+        match self.fault.mode:
+            case Mode.FLUSHALL:
+                self._redis.woken.clear()
+            case Mode.REDIS_DOWN:
+                self._redis.woken.clear()
+                self._redis.is_down = True
+            case Mode.POSTGRES:
+                await self._restart_postgres(hand)
+            case Mode.DOCKERD:
+                self._world.engine.restart()
+                self._failing["engine"] += hand == "engine"
+            case Mode.ENGINE:
+                self._failing["engine"] += 1
+            case Mode.GITHUB:
+                self._failing["forge"] += FORGE_FAILURES
+            case _:
+                pass
+
+    def _fail_as_told(self, call: str) -> None:
+        """A dependency that was struck fails the call that is under way, or else the next ones."""
+        hand = hand_of(call)
+        if self._failing[hand] <= 0:
+            return
+        self._failing[hand] -= 1
+        if hand == "forge":
+            raise ForgeUnavailable("GitHub answers 502", retry_after=0)
+        if self.fault.mode is Mode.DOCKERD:
+            raise Unavailable("the Docker Engine does not answer", retry_after=0)
+        raise TemporaryError("the Docker Engine answers 500")
+
+    async def _restart_postgres(self, hand: str) -> None:
+        await restart_postgres(self._database)
+        if hand == "store":
+            raise DBAPIError(
+                "", None, ConnectionResetError("the server ended the session"), connection_invalidated=True
+            )
+
+    def _wrap(self, hands: Hands, world: World, database: AsyncEngine) -> Hands:
+        async def engine_stage(name: str, act: Callable[[], None]) -> None:
+            await self.stage("engine", name, act)
+
+        async def databases_stage(name: str, act: Callable[[], None]) -> None:
+            await self.stage("databases", name, act)
+
+        async def ask(request: httpx.Request) -> httpx.Response:
+            return await self.passing("proxy.ask", lambda: world.answer(request))
+
+        return replace(
+            hands,
+            store=cast("Any", _Hand(self, "store", Store(database))),
+            views=cast("Any", _Hand(self, "views", Views(database))),
+            queue=cast("Any", _Hand(self, "queue", hands.queue)),
+            engine=cast("Any", _Hand(self, "engine", world.engine.client(engine_stage))),
+            databases=cast("Any", _Hand(self, "databases", world.databases.client(databases_stage))),
+            forge=cast("Any", _Hand(self, "forge", hands.forge)),
+            sources=cast("Any", _Hand(self, "sources", hands.sources)),
+            proxy=httpx.AsyncClient(transport=httpx.MockTransport(ask), base_url="http://proxy"),
+            turns=Turns(4),
+            running=Crew(most(hands.settings)),
+        )
+
+
+async def restart_postgres(database: AsyncEngine) -> None:
+    """End every session with this database, as a server does that restarts; new ones begin at once."""
+    async with database.connect() as connection:
+        await connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def _later() -> float:
+    """The clock of one that was frozen for twice its lease."""
+    return fence.now() + 2 * LEASE_SECONDS
+
+
+class _Hand:
+    """One of a worker's hands: each of its calls passes the worker first."""
+
+    def __init__(self, mortal: Mortal, name: str, target: object) -> None:
+        self._mortal = mortal
+        self._name = name
+        self._target = target
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if inspect.iscoroutinefunction(found):
+            found = self._passing(f"{self._name}.{name}", found)
+        elif self._name == "store" and not callable(found):
+            found = _Hand(self._mortal, f"store.{name}", found)
+        setattr(self, name, found)
+        return found
+
+    def _passing(self, call: str, act: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def pass_(*arguments: Any, **named: Any) -> Any:
+            return await self._mortal.passing(call, lambda: act(*arguments, **named))
+
+        return pass_
