@@ -106,6 +106,8 @@ class _Play:
             for life in pushed:
                 self._push(life)
             await self._die(pushed, cases[Scene.PUSH], lives)
+        if any(case.point.is_of_report for case in cases[Scene.CLOSE]):
+            await self._all_told(lives)  # what is told of a removal follows from what was told before
         await self._freeze()
         for life in lives:
             self._forge.close(life.pull)
@@ -113,7 +115,10 @@ class _Play:
 
     async def end(self) -> None:
         """What all of them are told is judged once: it goes out at one write a second, and would hold up each round."""
-        self._found.others += (await Judge(self._stage, self._watch, self._lives).judge((), TOLD_SECONDS)).all()
+        await self._all_told(self._lives)
+
+    async def _all_told(self, lives: Sequence[Life]) -> None:
+        self._found.others += (await Judge(self._stage, self._watch, lives).judge((), TOLD_SECONDS)).all()
 
     async def _die(self, changed: Sequence[Life], cases: Sequence[Case], everybody: Sequence[Life]) -> None:
         """Deliver what happened, let a worker die over each, start the real one, and judge."""

@@ -36,6 +36,11 @@ class Point:
     method: str
     nth: int = 1
 
+    @property
+    def is_of_report(self) -> bool:
+        """Whether it belongs to what the forge is told."""
+        return self.port == "telling" or self.method.startswith("put_")
+
 
 def _of(scene: Scene, *points: tuple[str, str, str] | tuple[str, str, str, int]) -> tuple[Point, ...]:
     return tuple(Point(scene, *point) for point in points)
