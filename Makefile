@@ -13,11 +13,9 @@ export ONCE CYCLES SEED WITHOUT AT MINUTES
 demo:           ## the main job, from nothing, on this machine; ONCE=1 ends by itself
 	@$(BOOTSTRAP) run -- $(BIN)/python -m tests.demo
 
-test:           ## everything, on real parts
+test:           ## everything, on real parts, two files at a time
 	@$(BOOTSTRAP) registry
-	@$(BOOTSTRAP) environment
-	$(BIN)/python -m pytest -m "not docker" -n 2 --dist loadfile --no-loadscope-reorder
-	@$(BOOTSTRAP) run -- $(BIN)/python -m pytest -m docker
+	@$(BOOTSTRAP) run -- $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	@echo "test: all of it passed"
 
 check:          ## format, lint, types, imports, unit tests: needs nothing running

@@ -4,6 +4,7 @@ They keep to the official images' contract as far as Compose files use it: envir
 """
 
 import io
+import os
 import shutil
 import sysconfig
 import tarfile
@@ -75,7 +76,7 @@ socket.create_connection((sys.argv[-2], int(sys.argv[-1])), 2).close()
 def stand_in(name: str) -> Iterator[str]:
     """Build `postgres`, `redis` or `caddy` and yield its reference; the image goes at the end."""
     build = {"postgres": _postgres_context, "redis": _redis_context, "caddy": _caddy_context}[name]
-    reference = f"previewd-test/{name}:local"
+    reference = f"previewd-test/{name}:{os.getpid()}"  # two files may need one at a time
     with engine() as api:
         _build(api, reference, build())
         try:
