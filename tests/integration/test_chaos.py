@@ -13,6 +13,8 @@ from tests.forge import Forge
 CHANGES = {"a" * 40: Change(answer="a"), "b" * 40: Change(answer="b", fate=Fate.DYING)}
 
 
+@pytest.mark.docker
+@pytest.mark.timeout(500)
 async def test_a_worker_and_redis_die_in_a_small_storm_and_nothing_is_lost_or_leaked() -> None:
     plan = Plan(
         seed=7, cycles=8, staying=2, at_once=8, torments=("worker killed", "redis killed"), without=(LOST,),
