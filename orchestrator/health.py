@@ -47,20 +47,20 @@ class Need:
 NEEDS: Mapping[str, Need] = {
     POSTGRES: Need(
         title="previewd’s own Postgres",
-        meanwhile="Live previews go on. Deliveries are refused with 503, and GitHub keeps them to be sent again.",
+        meanwhile="Live previews go on. Deliveries are refused with 503; what they said is found when it is back.",
         remedy="Check that it runs and has room on its disk, and PREVIEWD_DATABASE_URL.",
         vital=True,
     ),
     WORKER: Need(
         title="The worker",
         meanwhile="Live previews go on. Pull requests are recorded; nothing is built or removed until a worker runs.",
-        remedy="Start `previewd worker`, or read its log.",
+        remedy="Start “previewd worker”, or read its log.",
         vital=True,
     ),
     ENGINE: Need(
         title="The Docker Engine",
         meanwhile="Containers that run go on if the Engine was told so. Deployments and removals wait for it.",
-        remedy="Run `docker info` on the machine; restart the Engine if that hangs.",
+        remedy="Run “docker info” on the machine; restart the Engine if that hangs.",
     ),
     PREVIEWS_POSTGRES: Need(
         title="The previews’ Postgres",

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socketserver
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -36,6 +35,7 @@ from orchestrator.store import Lease, Store, connect
 from orchestrator.tables import logs, previews, transitions
 from orchestrator.together import in_thread, together
 from tests.integration.test_gate import EFFECTS, REMOVALS_OF_A_PREVIEW
+from tests.support.recording_engine import RecordingEngine, recording_engine
 from tests.support.wait import eventually
 from tests.support.world import FIRST, SECOND, World
 from worker.context import Hands
@@ -411,40 +411,10 @@ async def test_a_transaction_that_outlives_its_lease_is_not_committed(postgres_u
 # Threads and the loop
 
 
-class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Answers every request with a version, and keeps its first line."""
-
-    daemon_threads = True
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path, _Answer)
-        self.requests: list[str] = []
-
-
-class _Answer(socketserver.StreamRequestHandler):
-    def handle(self) -> None:
-        assert isinstance(self.server, Engine)
-        while line := self.rfile.readline():
-            self.server.requests.append(line.decode().split("?")[0].strip())
-            length = 0
-            while header := self.rfile.readline().strip().lower():
-                length = int(header.partition(b":")[2]) if header.startswith(b"content-length") else length
-            self.rfile.read(length)
-            body = b'{"ApiVersion": "1.41"}'
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
-            self.wfile.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
-
-
 @pytest.fixture
-def engine_server(tmp_path: Path) -> Iterator[Engine]:
-    with Engine(str(tmp_path / "engine.sock")) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def engine_server(tmp_path: Path) -> Iterator[RecordingEngine]:
+    with recording_engine(str(tmp_path / "engine.sock")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -462,10 +432,10 @@ def occupy_every_thread(engine: DockerEngine, until: threading.Event) -> None:
 
 @pytest.mark.usefixtures("short_leases")
 async def test_a_blocked_loop_and_a_full_executor_let_no_late_effect_through(
-    world: World, lease: Lease, engine_server: Engine
+    world: World, lease: Lease, engine_server: RecordingEngine
 ) -> None:
     """A removal waits for a thread; a chore blocks the loop for longer than the lease; then a thread is free."""
-    engine, go_on = DockerEngine(f"unix://{engine_server.server_address!s}"), threading.Event()
+    engine, go_on = DockerEngine(engine_server.url), threading.Event()
     await engine._call("connect", lambda api: api.version(api_version=False))
     before = list(engine_server.requests)
     await world.store.renew(lease)
@@ -487,10 +457,10 @@ async def test_a_blocked_loop_and_a_full_executor_let_no_late_effect_through(
 
 
 async def test_a_thread_that_outlives_its_task_has_no_effect_once_the_lease_is_given_back(
-    world: World, lease: Lease, engine_server: Engine
+    world: World, lease: Lease, engine_server: RecordingEngine
 ) -> None:
     """Its task is gone with the loop's patience: nobody waits for it, and it is woken much later."""
-    engine, go_on, begun, outcome = DockerEngine(f"unix://{engine_server.server_address!s}"), *_events(), []
+    engine, go_on, begun, outcome = DockerEngine(engine_server.url), *_events(), []
     await engine._call("connect", lambda api: api.version(api_version=False))
     before = list(engine_server.requests)
 
@@ -524,8 +494,8 @@ def _events() -> tuple[threading.Event, threading.Event]:
 
 
 @pytest.mark.usefixtures("short_leases")
-async def test_streams_ask_when_they_have_their_connection(lease: Lease, engine_server: Engine) -> None:
-    engine = DockerEngine(f"unix://{engine_server.server_address!s}")
+async def test_streams_ask_when_they_have_their_connection(lease: Lease, engine_server: RecordingEngine) -> None:
+    engine = DockerEngine(engine_server.url)
     await engine._call("connect", lambda api: api.version(api_version=False))
     before = list(engine_server.requests)
     with fence.under(lease.fence):

@@ -35,6 +35,7 @@ from tests.support.apps import tiny
 from tests.support.context import MemoryContext
 from tests.support.fake_databases import FakeDatabases
 from tests.support.fake_engine import FakeEngine
+from tests.support.pulls import PULL
 from worker.context import Hands
 from worker.converge import converge
 from worker.turns import Turns
@@ -87,20 +88,13 @@ class World:
         """Every commit that had leave to run at some time."""
         self.pulls: dict[int, Pull] = {}
         """The forge's truth, by number. `pull` is the one of `preview`."""
-        self.pull = Pull(
+        self.pull = replace(
+            PULL,
             repository=repository,
             repository_name=repository_name,
             clone_url=f"https://github.example/{repository_name}.git",
-            number=7,
-            open=True,
-            draft=False,
-            title="A change",
-            author="ada",
-            author_is_bot=False,
             head_commit=FIRST,
-            head_branch="feature",
             head_repository=repository,
-            base_branch="main",
         )
         self.base_commit = BASE
         self.forced: set[tuple[str, str]] = set()

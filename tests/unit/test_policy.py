@@ -4,28 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.policy import Pull, Remove, Run, Wait, may_run
-
-PULL = Pull(
-    repository=812,
-    repository_name="acme/shop",
-    clone_url="https://github.example/acme/shop.git",
-    number=7,
-    open=True,
-    draft=False,
-    title="A change",
-    author="ada",
-    author_is_bot=False,
-    head_commit="c0ffee",
-    head_branch="feature",
-    head_repository=812,
-    base_branch="main",
-)
+from orchestrator.policy import Remove, Run, Wait, may_run
+from tests.support.pulls import PULL
 
 
 @pytest.mark.parametrize("permission", ["admin", "maintain", "write"])
 def test_a_branch_of_the_repository_by_one_who_may_write_runs(permission: str) -> None:
-    assert may_run(PULL, permission) == Run("c0ffee")
+    assert may_run(PULL, permission) == Run(PULL.head_commit)
 
 
 @pytest.mark.parametrize("permission", ["triage", "read", "none", "", "owner", "WRITE"])

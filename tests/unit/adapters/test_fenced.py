@@ -2,8 +2,6 @@
 
 import inspect
 import io
-import socketserver
-import threading
 import typing
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,23 +23,8 @@ from orchestrator.fence import Fence
 from orchestrator.policy import Pull
 from orchestrator.ports import BuildContext, BuildRequest, Command, Log
 from tests.support.context import MemoryContext
-
-PULL = Pull(
-    repository=812,
-    repository_name="acme/shop",
-    clone_url="https://github.example/acme/shop.git",
-    number=7,
-    open=True,
-    draft=False,
-    title="A change",
-    author="ada",
-    author_is_bot=False,
-    head_commit="a" * 40,
-    head_branch="feature",
-    head_repository=812,
-    base_branch="main",
-)
-VERSION = b'{"ApiVersion": "1.41", "Version": "20.10.24"}'
+from tests.support.pulls import PULL
+from tests.support.recording_engine import RecordingEngine, recording_engine
 
 
 async def _said(_: str) -> None:
@@ -93,37 +76,10 @@ async def call(port: type, adapter: object, name: str) -> None:
     await (anext(answer) if hasattr(answer, "__anext__") else answer)
 
 
-class Recorder(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Whatever is sent to it is kept; an Engine's version is all that it answers."""
-
-    daemon_threads = True
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path, _Recording)
-        self.requests: list[bytes] = []
-
-
-class _Recording(socketserver.StreamRequestHandler):
-    def handle(self) -> None:
-        assert isinstance(self.server, Recorder)
-        while line := self.rfile.readline():
-            self.server.requests.append(line.strip())
-            while self.rfile.readline().strip():
-                pass
-            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-            self.wfile.write(head % len(VERSION) + VERSION)
-
-
 @pytest.fixture
-def recorder(tmp_path: Path) -> Iterator[Recorder]:
-    with Recorder(str(tmp_path / "engine.sock")) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def recorder(tmp_path: Path) -> Iterator[RecordingEngine]:
+    with recording_engine(str(tmp_path / "engine.sock")) as server:
+        yield server
 
 
 @contextmanager
@@ -134,8 +90,8 @@ def fallen() -> Iterator[None]:
 
 @pytest.mark.parametrize("is_connected", [False, True])
 @pytest.mark.parametrize("name", methods(ports.Engine))
-async def test_no_request_reaches_the_engine(recorder: Recorder, name: str, *, is_connected: bool) -> None:
-    engine = DockerEngine(f"unix://{recorder.server_address!s}")
+async def test_no_request_reaches_the_engine(recorder: RecordingEngine, name: str, *, is_connected: bool) -> None:
+    engine = DockerEngine(recorder.url)
     try:
         if is_connected:
             await engine._call("connect", lambda api: api.version(api_version=False))
@@ -147,9 +103,9 @@ async def test_no_request_reaches_the_engine(recorder: Recorder, name: str, *, i
         await engine.close()
 
 
-async def test_each_of_several_requests_of_one_call_asks(recorder: Recorder) -> None:
+async def test_each_of_several_requests_of_one_call_asks(recorder: RecordingEngine) -> None:
     """Such as a network's containers, disconnected one by one."""
-    engine = DockerEngine(f"unix://{recorder.server_address!s}")
+    engine = DockerEngine(recorder.url)
     held = Fence()
     held.extend(held.clock())
 
