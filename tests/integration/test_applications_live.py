@@ -1,7 +1,7 @@
 """Applications in the shapes that people have, each live with its own database and unchanged."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -79,18 +79,6 @@ def postgis() -> Iterator[str]:
             yield f"{name}:{tag}"
         finally:
             api.remove_image(f"{name}:{tag}", force=True)
-
-
-@pytest.fixture
-def forge() -> Iterator[Forge]:
-    with Forge() as forge:
-        yield forge
-
-
-@pytest.fixture
-async def previewd(forge: Forge) -> AsyncIterator[Installation]:
-    async with Installation(forge) as previewd:
-        yield previewd
 
 
 async def test_each_is_live_unchanged(forge: Forge, previewd: Installation, postgis: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -18,18 +17,6 @@ from tests.support.wait import eventually
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 FIRST_BUILD_SECONDS = 600
-
-
-@pytest.fixture
-def forge() -> Iterator[Forge]:
-    with Forge() as forge:
-        yield forge
-
-
-@pytest.fixture
-async def previewd(forge: Forge) -> AsyncIterator[Installation]:
-    async with Installation(forge) as previewd:
-        yield previewd
 
 
 async def test_a_pull_request_becomes_live_follows_a_push_and_vanishes(forge: Forge, previewd: Installation) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -17,18 +17,6 @@ from tests.support.wait import eventually
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 FIRST_BUILD_SECONDS = 600
-
-
-@pytest.fixture
-def forge() -> Iterator[Forge]:
-    with Forge() as forge:
-        yield forge
-
-
-@pytest.fixture
-async def previewd(forge: Forge) -> AsyncIterator[Installation]:
-    async with Installation(forge) as previewd:
-        yield previewd
 
 
 async def test_the_database_of_a_live_preview_survives_whatever_is_pushed(forge: Forge, previewd: Installation) -> None:

@@ -1,6 +1,5 @@
 """A repository with neither a Dockerfile nor a Compose file goes live, and its log has what was made of it."""
 
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,6 @@ from tests.support.installation import Installation
 from tests.support.world import World
 
 FIRST_BUILD_SECONDS = 600
-
-
-@pytest.fixture
-def forge() -> Iterator[Forge]:
-    with Forge() as forge:
-        yield forge
-
-
-@pytest.fixture
-async def previewd(forge: Forge) -> AsyncIterator[Installation]:
-    async with Installation(forge) as previewd:
-        yield previewd
 
 
 @pytest.mark.docker
