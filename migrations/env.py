@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from orchestrator.tables import metadata
+from orchestrator.store.tables import metadata
 
 
 def run() -> None:

@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.schema import migrate
-from orchestrator.settings import asyncpg_url
-from orchestrator.store import connect
+from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.migrate import migrate
+from orchestrator.store.store import connect
 from tests.support.servers import CARELESS, Servers, older_postgres, servers
 
 TEMPLATE = "previewd_template"

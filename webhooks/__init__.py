@@ -1,0 +1,1 @@
+"""Door one, the web process: hears GitHub, records, answers; API, dashboard and router."""

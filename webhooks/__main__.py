@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from orchestrator.lean import leave_out
+from orchestrator.runtime.imports import leave_out
 
 if __name__ == "__main__":
     # redis-py checks no OCSP answers here, structlog colours no tracebacks, Uvicorn reloads no code: 15 of 100 MB.

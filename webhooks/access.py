@@ -10,9 +10,9 @@ from http import HTTPStatus
 
 from fastapi import HTTPException, Request
 
-from orchestrator.attempts import REAL_PEER, Attempts, address_of, is_near, peer_of
-from orchestrator.dashboard.routes import Dashboard
-from orchestrator.settings import Settings
+from orchestrator.runtime.settings import Settings
+from webhooks.dashboard.routes import Dashboard
+from webhooks.throttle import REAL_PEER, Attempts, address_of, is_near, peer_of
 
 PEERS_REMEMBERED = 10_000
 """Failed attempts of strangers are no reason to refuse programs that show the token: only each peer has a limit."""

@@ -12,17 +12,16 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel, ConfigDict
 from starlette.background import BackgroundTask
 
-from orchestrator.changes import Changes
-from orchestrator.databases import Fill
-from orchestrator.preview import PreviewId, State, Step
-from orchestrator.queue import Queue
-from orchestrator.records import Deployment, LogLine, Preview
-from orchestrator.settings import Settings
-from orchestrator.store import Store
-from orchestrator.views import Views
-from orchestrator.wiring import Wiring
+from orchestrator.databases.limits import Fill
+from orchestrator.preview.records import Deployment, LogLine, Preview, Wiring
+from orchestrator.preview.state import PreviewId, State, Step
+from orchestrator.runtime.queue import Queue
+from orchestrator.runtime.settings import Settings
+from orchestrator.store.changes import Changes
+from orchestrator.store.queries import Views
+from orchestrator.store.store import Store
 from webhooks.access import Access
-from webhooks.routes import wake
+from webhooks.receiver.receiver import wake
 
 LARGEST = 2**63 - 1
 ID_DIGITS = len(str(LARGEST))

@@ -14,20 +14,21 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.changes import Changes
-from orchestrator.dashboard import routes as dashboard_routes
-from orchestrator.dashboard.routes import Dashboard
-from orchestrator.health import Status
-from orchestrator.queue import Queue, open_queue
-from orchestrator.settings import Settings, asyncpg_url
-from orchestrator.store import DATABASE_FAULTS, Store, connect
-from orchestrator.views import Views
-from webhooks import api, metrics, routes
+from orchestrator.runtime.health import Status
+from orchestrator.runtime.queue import Queue, open_queue
+from orchestrator.runtime.settings import Settings, asyncpg_url
+from orchestrator.store.changes import Changes
+from orchestrator.store.queries import Views
+from orchestrator.store.store import DATABASE_FAULTS, Store, connect
+from webhooks import api, metrics
 from webhooks.access import Access
-from webhooks.faults import Faults
+from webhooks.dashboard import routes as dashboard_routes
+from webhooks.dashboard.routes import Dashboard
+from webhooks.errors import Faults
 from webhooks.metrics import Metrics
 from webhooks.readiness import CHECK_SECONDS, Readiness
-from webhooks.router import Router, Table
+from webhooks.receiver import receiver
+from webhooks.router.router import Router, Table
 
 DESCRIPTION = "Previews of pull requests. Send `Authorization: Bearer` with the admin token."
 
@@ -105,9 +106,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _include(app: FastAPI, web: Web) -> None:
-    receiver = routes.Receiver(settings=web.settings, store=web.store, queue=web.queue, metrics=web.metrics)
+    receives = receiver.Receiver(settings=web.settings, store=web.store, queue=web.queue, metrics=web.metrics)
     operations = api.Api(settings=web.settings, store=web.store, views=web.views, queue=web.queue, changes=web.changes)
-    app.include_router(routes.router(receiver))
+    app.include_router(receiver.router(receives))
     access = Access(settings=web.settings, dashboard=web.dashboard)
     app.include_router(api.router(operations, access))
     app.include_router(dashboard_routes.router(web.dashboard))
@@ -138,7 +139,7 @@ def _add_checks(app: FastAPI, web: Web, access: Access) -> None:
     async def readyz() -> Response:
         """It can do all of its work; what it cannot do is named."""
         found = await web.readiness.look()
-        hints = [] if web.settings.github_webhook_secret else [f"{routes.NO_SECRET}: {routes.NO_SECRET_REMEDY}"]
+        hints = [] if web.settings.github_webhook_secret else [f"{receiver.NO_SECRET}: {receiver.NO_SECRET_REMEDY}"]
         answer = {"status": found.status, **{name: found.says(name) for name in found.known}, "hints": hints}
         down = found.status is Status.DOWN
         return JSONResponse(answer, HTTPStatus.SERVICE_UNAVAILABLE if down else HTTPStatus.OK)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.health import REDIS, Health
-from orchestrator.preview import State
+from orchestrator.preview.state import State
+from orchestrator.runtime.health import REDIS, Health
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.errors import ConfigurationError
-from orchestrator.health import POSTGRES, REDIS, Dependency, Health, health
-from orchestrator.queue import Queue
-from orchestrator.revision import require_current
-from orchestrator.store import DATABASE_FAULTS, Store
+from orchestrator.preview.errors import ConfigurationError
+from orchestrator.runtime.health import POSTGRES, REDIS, Dependency, Health, health
+from orchestrator.runtime.queue import Queue
+from orchestrator.store.revision import require_current
+from orchestrator.store.store import DATABASE_FAULTS, Store
 
 CHECK_SECONDS = 3.0
 

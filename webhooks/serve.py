@@ -12,11 +12,11 @@ import structlog
 import uvicorn
 import uvloop
 
-from orchestrator import log
-from orchestrator.errors import ConfigurationError, OperatorError, PreviewdError
-from orchestrator.settings import Settings
-from webhooks import routes
+from orchestrator.preview.errors import ConfigurationError, OperatorError, PreviewdError
+from orchestrator.runtime import log
+from orchestrator.runtime.settings import Settings
 from webhooks.app import Web, create_app
+from webhooks.receiver import receiver
 
 STOP_SECONDS = 3
 """How long open requests may still take once the process is asked to end."""
@@ -45,7 +45,7 @@ async def serve(settings: Settings) -> None:
     )
     _on_signals(web, [server for server, _ in listeners])
     if not settings.github_webhook_secret:
-        logger.warning(routes.NO_SECRET, remedy=routes.NO_SECRET_REMEDY)
+        logger.warning(receiver.NO_SECRET, remedy=receiver.NO_SECRET_REMEDY)
     logger.info("web listens", web=_address(listeners[0][1]), router=_address(listeners[1][1]))
     await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in listeners))
 

@@ -1,0 +1,1 @@
+"""Door two, the worker: brings each preview to what its pull request asks for. Read `converge` first."""

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from orchestrator.lean import leave_out
+from orchestrator.runtime.imports import leave_out
 
 if __name__ == "__main__":
     # structlog colours no tracebacks here, httpx has no command line, arq reloads no code.

@@ -6,8 +6,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Row
 
-from orchestrator import fence
-from orchestrator.errors import (
+from orchestrator.preview.errors import (
     AuthorError,
     ForgeUnavailable,
     LeaseLost,
@@ -18,23 +17,24 @@ from orchestrator.errors import (
     TemporaryError,
     Unavailable,
 )
-from orchestrator.policy import Pull, Remove, Run, Wait
-from orchestrator.preview import STATE_DURING, PreviewId, State, Step
-from orchestrator.store import Lease
-from orchestrator.together import alongside
-from worker import line, template
-from worker.containers import discard_unserving
-from worker.context import Hands
-from worker.databases import discard_snapshot, withdraw
-from worker.deployment import Deployment
-from worker.faults import of_the_machine
-from worker.gate import Gate, Look, keep, look
-from worker.housekeeping import tidy_images
-from worker.journal import Journal
-from worker.migrations import explain
-from worker.standing import Fallen, find_fallen, keep_serving, lead_away, require_another_life, tell
+from orchestrator.preview.state import STATE_DURING, PreviewId, State, Step
+from orchestrator.preview.trust import Pull, Remove, Run, Wait
+from orchestrator.runtime import fence
+from orchestrator.runtime.concurrency import alongside
+from orchestrator.store.faults import of_the_machine
+from orchestrator.store.store import Lease
+from worker import admission, base_branch
+from worker.cleanup.images import tidy_images
+from worker.cleanup.leftovers import discard_strays
+from worker.cleanup.rollback import discard_snapshot, withdraw
+from worker.cleanup.unserving import discard_unserving
+from worker.context.context import Hands
+from worker.deployment.deployment import Deployment
+from worker.deployment.explain import explain
+from worker.deployment.gate import Gate, Look, keep, look
+from worker.deployment.journal import Journal
+from worker.serving import Fallen, find_fallen, keep_serving, lead_away, require_another_life, tell
 from worker.steps import build, database, environment, launch, probe, source, teardown
-from worker.strays import discard_strays
 
 STEPS = (
     (Step.SOURCE, source.run),
@@ -45,7 +45,7 @@ STEPS = (
     (Step.PROBE, probe.run),
 )
 
-TEMPLATE_STEPS = (*STEPS[:-1], (Step.PROBE, template.finish))
+TEMPLATE_STEPS = (*STEPS[:-1], (Step.PROBE, base_branch.finish))
 """Of a base branch, which serves nobody."""
 
 MAX_ATTEMPTS = 4
@@ -73,7 +73,7 @@ async def converge(hands: Hands, preview: PreviewId) -> None:
         finally:
             freed = await hands.store.release(lease)
         if freed:
-            await line.call_next(hands)
+            await admission.call_next(hands)
 
 
 async def _settle(hands: Hands, lease: Lease) -> None:
@@ -89,9 +89,9 @@ async def _settle(hands: Hands, lease: Lease) -> None:
         await _fail(hands, lease, generation, error)
     except NoRoom as error:
         if lease.preview.is_template:
-            await _try_again(hands, lease, generation, Unavailable(error.message, line.LOOK_SECONDS))
+            await _try_again(hands, lease, generation, Unavailable(error.message, admission.LOOK_SECONDS))
         else:
-            await line.join(hands, lease, error)
+            await admission.join(hands, lease, error)
     except (TemporaryError, OperatorError) as error:
         await _try_again(hands, lease, generation, error)
     except Exception as error:  # noqa: BLE001 - the edge of the job: whatever it is must end in a recorded state
@@ -144,7 +144,7 @@ async def _deploy(hands: Hands, lease: Lease, gate: Gate, pull: Pull) -> None:
         await hands.store.advance(lease, State.QUEUED, reason, commit=pull.head_commit)
         await _make_template(hands, lease, gate, pull, row.host)
         return
-    await line.enter(hands, lease, row, pull.head_commit, reason)
+    await admission.enter(hands, lease, row, pull.head_commit, reason)
     await _run(await _open(hands, lease, gate, pull, row.host), again)
 
 
@@ -162,16 +162,16 @@ async def _is_answered(hands: Hands, lease: Lease, row: Row[Any], pull: Pull) ->
     """Whether this commit came up already, or failed; of a branch, whether there is a template of it by now."""
     if row.commit != pull.head_commit or row.state not in (State.READY, State.FAILED) or row.forced > row.settled:
         return False
-    return not lease.preview.is_template or row.state is State.FAILED or await template.is_whole(hands, lease, pull)
+    return not lease.preview.is_template or row.state is State.FAILED or await base_branch.is_whole(hands, lease, pull)
 
 
 async def _make_template(hands: Hands, lease: Lease, gate: Gate, pull: Pull, host: str) -> None:
     """Have the template of a base branch, when no pull request has to wait for that."""
-    if await template.is_whole(hands, lease, pull):
+    if await base_branch.is_whole(hands, lease, pull):
         await hands.store.advance(lease, State.READY, f"{pull.base_branch} is a template")
         await hands.store.settle(lease, gate.generation)
         return
-    await template.require_quiet(hands)
+    await base_branch.require_quiet(hands)
     await _run(await _open(hands, lease, gate, pull, host))
 
 
@@ -200,7 +200,7 @@ async def _run(deployment: Deployment, fallen: Fallen | None = None) -> None:
         await deployment.journal.close()
     await store.close_deployment(lease, "ready")
     await _discard(deployment.hands, lease, replaced=True)
-    await template.want(deployment)
+    await base_branch.want(deployment)
     await store.settle(lease, deployment.gate.generation)
     if await find_fallen(deployment.hands, lease) is not None:  # what ends while a worker is at it goes unheard
         await store.looks.once_more(lease.preview)
@@ -220,7 +220,7 @@ async def _fail(hands: Hands, lease: Lease, generation: int, error: AuthorError)
 
 async def _withdraw(hands: Hands, lease: Lease) -> None:
     """Take back whatever was on its way up, and the images that were needed for it alone."""
-    await (template.clean_up(hands, lease) if lease.preview.is_template else withdraw(hands, lease))
+    await (base_branch.clean_up(hands, lease) if lease.preview.is_template else withdraw(hands, lease))
     await tidy_images(hands, lease.preview.repository)
 
 
@@ -241,7 +241,7 @@ async def _wait(hands: Hands, lease: Lease, generation: int, wait: Wait) -> None
 async def _discard(hands: Hands, lease: Lease, *, replaced: bool = False) -> None:
     """Remove what the commit that serves by now no longer needs; nothing of a base branch does."""
     if lease.preview.is_template:
-        await template.clean_up(hands, lease)
+        await base_branch.clean_up(hands, lease)
     else:
         await discard_unserving(hands, lease, replaced=replaced)
         await discard_snapshot(hands, lease)
@@ -267,7 +267,7 @@ async def _tear_down(hands: Hands, lease: Lease, reason: str) -> None:
     await hands.store.close_deployment(lease, "interrupted")  # a killed worker left it open
     await teardown.run(hands, lease)
     if lease.preview.is_template:
-        await template.drop_all(hands, lease.preview.repository)
+        await base_branch.drop_all(hands, lease.preview.repository)
     await hands.store.advance(lease, State.REMOVED, reason, commit=None, secrets=None, database=None)
 
 

@@ -12,36 +12,37 @@ from collections.abc import AsyncIterator
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator import health, log
-from orchestrator.adapters.engine import DockerEngine
-from orchestrator.adapters.git import GitSources
-from orchestrator.adapters.github import sign_in
-from orchestrator.adapters.github_http import open_client
+from orchestrator.adapters.engine.engine import DockerEngine
+from orchestrator.adapters.engine.registry_auth import RegistryAuth
+from orchestrator.adapters.git.sources import GitSources
+from orchestrator.adapters.github.forge import sign_in
+from orchestrator.adapters.github.http import open_client
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.adapters.registry_auth import RegistryAuth
-from orchestrator.cli.connection import load_settings
-from orchestrator.databases import Limits
-from orchestrator.errors import OperatorError, PreviewdError, TemporaryError
-from orchestrator.queue import open_queue
-from orchestrator.revision import require_current
-from orchestrator.settings import Settings, asyncpg_url
-from orchestrator.store import DATABASE_FAULTS, Store, connect
-from orchestrator.together import alongside, together
-from orchestrator.vault import Vault
-from orchestrator.views import Views
-from worker import backups, housekeeping, jobs, reconcile, sweep, watchdog
-from worker import health as _health
-from worker.context import Hands
-from worker.machine import Watched
-from worker.regularly import Chore, regularly
-from worker.running import Running
-from worker.turns import Turns
-from worker.wakeups import listen
+from orchestrator.databases.limits import Limits
+from orchestrator.preview.errors import OperatorError, PreviewdError, TemporaryError
+from orchestrator.runtime import health, log
+from orchestrator.runtime.concurrency import alongside, together
+from orchestrator.runtime.installation import load_settings
+from orchestrator.runtime.queue import open_queue
+from orchestrator.runtime.settings import Settings, asyncpg_url
+from orchestrator.store.encryption import Vault
+from orchestrator.store.queries import Views
+from orchestrator.store.revision import require_current
+from orchestrator.store.store import DATABASE_FAULTS, Store, connect
+from worker.context.build_slots import Turns
+from worker.context.context import Hands
+from worker.context.machine import Watched
+from worker.context.tasks import Running
+from worker.jobs import kinds, sweep
+from worker.jobs.periodic import Chore, regularly
+from worker.jobs.wakeups import listen
+from worker.upkeep import backups, housekeeping, rounds, watchdog
+from worker.upkeep import health as _health
 
 CHORES = (
     Chore(name="health", round=_health.look, pause=health.LOOK_SECONDS),
     Chore(name="sweep", round=sweep.sweep, pause=sweep.SWEEP_SECONDS),
-    Chore(name="reconcile", round=reconcile.reconcile, pause=reconcile.PAUSE_SECONDS),
+    Chore(name="reconcile", round=rounds.reconcile, pause=rounds.PAUSE_SECONDS),
     Chore(name="housekeeping", round=housekeeping.keep_house, pause=housekeeping.PAUSE_SECONDS),
     Chore(name="room", round=housekeeping.make_room, pause=housekeeping.ROOM_SECONDS),
     Chore(name="watchdog", round=watchdog.watch, pause=watchdog.WATCH_SECONDS),
@@ -76,7 +77,7 @@ async def _serve(settings: Settings) -> None:
 async def _work(settings: Settings) -> None:
     """Everything at once, until cancelled; then whatever runs gives its leases back."""
     async with open_hands(settings) as hands:
-        hearing = (listen(hands, settings.redis_url.get_secret_value()), reconcile.listen(hands))
+        hearing = (listen(hands, settings.redis_url.get_secret_value()), rounds.listen(hands))
         await together(*(regularly(chore, hands) for chore in CHORES), *hearing, _end_jobs(hands))
 
 
@@ -120,7 +121,7 @@ async def open_hands(settings: Settings) -> AsyncIterator[Hands]:
             sources=GitSources(settings.data_dir.resolve() / "repositories"),
             proxy=proxy,
             turns=Turns(settings.max_builds),
-            running=Running(jobs.most(settings)),
+            running=Running(kinds.most(settings)),
             machine=Watched.of(settings),
         )
     finally:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 import structlog
 
-from orchestrator import environments, feedback, fence
-from orchestrator.environments import ForgeDeployment
-from orchestrator.errors import ForgeGone, ForgeUnavailable, LeaseLost, OperatorError
-from orchestrator.feedback import Feedback
-from orchestrator.preview import PreviewId, State
-from orchestrator.records import Deployment, Preview
-from orchestrator.telling import FINAL, Said, Told
-from worker.context import Hands
+from orchestrator.ports.forge import ForgeDeployment
+from orchestrator.preview.errors import ForgeGone, ForgeUnavailable, LeaseLost, OperatorError
+from orchestrator.preview.records import Deployment, Preview
+from orchestrator.preview.state import PreviewId, State
+from orchestrator.reporting.comment import Feedback, render
+from orchestrator.reporting.deployments import deployments
+from orchestrator.runtime import fence
+from orchestrator.store.reports import FINAL, Said, Told
+from worker.context.context import Hands
 
 TELL_SECONDS = 15.0
 """How long each of the three may take, with its turn to write: together less than a claim lasts."""
@@ -135,7 +136,7 @@ async def _deployments(news: News) -> None:
 
 def _wanted(news: News) -> list[ForgeDeployment]:
     settings, preview = news.hands.settings, news.preview
-    return environments.deployments(
+    return deployments(
         preview,
         news.newest,
         settings.preview_url(preview.host),
@@ -146,10 +147,10 @@ def _wanted(news: News) -> list[ForgeDeployment]:
 
 
 async def _gather(hands: Hands, preview: Preview, told: Told) -> News:
-    deployments = await hands.views.deployments(preview.id, limit=1)
-    newest = deployments[0] if deployments else None
+    history = await hands.views.deployments(preview.id, limit=1)
+    newest = history[0] if history else None
     settings = hands.settings
-    rendered = feedback.render(
+    rendered = render(
         preview,
         newest,
         settings.preview_url(preview.host),

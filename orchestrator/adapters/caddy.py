@@ -9,9 +9,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.adapters.embedded import ports
+from orchestrator.adapters.embedded import addresses
 from orchestrator.adapters.embedded.programs import Program
-from orchestrator.supervisor import Part
+from orchestrator.adapters.embedded.supervisor import Part
 
 ROUTE_PATH = "/route"
 UPSTREAM_HEADER = "X-Preview-Upstream"
@@ -145,7 +145,7 @@ http://:{ingress.port} {{
 def prepare(ingress: Ingress, home: Path) -> None:
     """Write the configuration into Caddy's own directory. ConfigurationError when the port is taken."""
     for address in ingress.bind:
-        ports.require_free("Caddy", address, int(ingress.port))
+        addresses.require_free("Caddy", address, int(ingress.port))
     home.mkdir(parents=True, exist_ok=True)
     (home / "Caddyfile").write_text(caddyfile(ingress), "utf-8")
 
@@ -163,5 +163,5 @@ def part(ingress: Ingress, program: Program, home: Path, log: Path) -> Part:
         },
         cwd=home,
         log=log,
-        ready=lambda: ports.listens(ingress.bind[0], int(ingress.port)),
+        ready=lambda: addresses.listens(ingress.bind[0], int(ingress.port)),
     )

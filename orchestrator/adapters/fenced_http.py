@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator import fence
+from orchestrator.runtime import fence
 
 
 async def _ask(event: str, _: Mapping[str, Any]) -> None:

@@ -1,20 +1,17 @@
-"""The commands. Each is a few lines over `commands`, which is loaded when one of them runs."""
+"""The commands of `previewd`. Each imports what it runs when it runs: SQLAlchemy alone takes half a second."""
 
 import asyncio
-import importlib
 import os
 import sys
-from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from orchestrator.cli import db
-from orchestrator.cli.arguments import Json, Which
-from orchestrator.cli.outcome import DONE, INTERRUPTED, NOT_WELL, WRONG_USAGE, UnclearId
-from orchestrator.errors import ConfigurationError, PreviewdError
+from orchestrator.cli.conventions import DONE, INTERRUPTED, NOT_WELL, WRONG_USAGE, Json, UnclearId, Which
+from orchestrator.preview.errors import ConfigurationError, PreviewdError
 
 
 def _end(code: object) -> None:
@@ -75,13 +72,18 @@ def worker() -> int:
 @app.command()
 def migrate() -> int:
     """Bring previewd's own database up to date."""
-    return _do("migrate")
+    from orchestrator.cli import previews
+
+    return asyncio.run(previews.migrate())
 
 
 @app.command()
 def up() -> int:
     """Run everything: web, worker, and the servers that are not set."""
-    return _exit_code(importlib.import_module("orchestrator.cli.start").start())
+    from orchestrator.cli.start import start
+
+    start()
+    return DONE
 
 
 @app.command()
@@ -108,9 +110,9 @@ def check(
     ] = False,
 ) -> int:
     """Say what previewd would do with a checkout. Exit code 1 when it is refused."""
-    command = importlib.import_module("orchestrator.cli.check")
-    asked = {"as_json": as_json, "config": config, "generated": generated}
-    return _exit_code(command.run(path, file=file, given=given or (), **asked))
+    from orchestrator.cli.check import run as run_check
+
+    return run_check(path, file=file, given=given or (), as_json=as_json, config=config, generated=generated)
 
 
 @app.command("ls")
@@ -118,13 +120,17 @@ def list_previews(
     every: Annotated[bool, typer.Option("--all", help="Also those that were removed.")] = False, as_json: Json = False
 ) -> int:
     """List the previews."""
-    return _do("list_previews", every=every, as_json=as_json)
+    from orchestrator.cli import previews
+
+    return asyncio.run(previews.list_previews(every=every, as_json=as_json))
 
 
 @app.command()
 def show(which: Which, as_json: Json = False) -> int:
     """Show one preview. Its state, its steps, what happened, what is wrong."""
-    return _do("show", which, as_json=as_json)
+    from orchestrator.cli import previews
+
+    return asyncio.run(previews.show(which, as_json=as_json))
 
 
 @app.command()
@@ -134,8 +140,10 @@ def logs(
     deployment: Annotated[int | None, typer.Option(help="Another one than the newest.")] = None,
 ) -> int:
     """Print what a deployment printed."""
+    from orchestrator.cli import previews
+
     try:
-        return _do("logs", which, follow=follow, deployment=deployment)
+        return asyncio.run(previews.logs(which, follow=follow, deployment=deployment))
     except KeyboardInterrupt:  # how one stops following
         return INTERRUPTED
 
@@ -143,30 +151,28 @@ def logs(
 @app.command()
 def deploy(which: Which) -> int:
     """Deploy a preview again, though nothing changed."""
-    return _do("deploy", which)
+    from orchestrator.cli import previews
+
+    return asyncio.run(previews.deploy(which))
 
 
-@app.command()
-def leaks(as_json: Json = False) -> int:
+@app.command("leaks")
+def list_leaks(as_json: Json = False) -> int:
     """List what no preview has a use for. Exit code 1 when there is anything."""
-    return _do("leaks", as_json=as_json, module="world")
+    from orchestrator.cli.reconcile import leaks
+
+    return asyncio.run(leaks(as_json=as_json))
 
 
-@app.command()
-def reconcile(
+@app.command("reconcile")
+def run_reconciler(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     as_json: Json = False,
 ) -> int:
     """Compare what exists with what should, and make it right. The worker does the same all the time."""
-    return _do("reconcile", dry_run=dry_run, as_json=as_json, module="world")
+    from orchestrator.cli.reconcile import reconcile
 
-
-def _do(command: str, *arguments: Any, module: str = "commands", **options: Any) -> int:
-    """Run a function of `commands`, which loads SQLAlchemy: not before it is needed."""
-    function: Callable[..., Coroutine[Any, Any, int]] = getattr(
-        importlib.import_module(f"orchestrator.cli.{module}"), command
-    )
-    return asyncio.run(function(*arguments, **options))
+    return asyncio.run(reconcile(dry_run=dry_run, as_json=as_json))
 
 
 def _become(module: str) -> NoReturn:
@@ -175,8 +181,8 @@ def _become(module: str) -> NoReturn:
 
 
 def _complain(error: PreviewdError) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only when something is wrong
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True, soft_wrap=True)
     console.print(Text.assemble(("error: ", "bold red"), (error.message, "red")))

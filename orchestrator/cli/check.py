@@ -18,23 +18,23 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.check import Container, Database, Finding, Report, check, without_ignored
 from orchestrator.cli.checkout import Checkout
+from orchestrator.cli.conventions import DONE, NOT_WELL
 from orchestrator.cli.ignored import ignored
-from orchestrator.cli.outcome import DONE, NOT_WELL
-from orchestrator.code.drivers import Form
+from orchestrator.codebase.python.drivers import Form
 from orchestrator.compose.canonical import canonical
+from orchestrator.compose.check import Container, Database, Finding, Report, check, without_ignored
 from orchestrator.compose.database import DatabaseUrls
+from orchestrator.compose.engine.request import Limits
 from orchestrator.compose.inject import Facts
 from orchestrator.compose.model import DatabaseMode
-from orchestrator.compose.project import project
-from orchestrator.compose.read import NAMES, find
-from orchestrator.compose.requests import Limits
+from orchestrator.compose.project.project import project
 from orchestrator.compose.route import Route
-from orchestrator.dashboard.present import clean
-from orchestrator.errors import AuthorError, ComposeError, Place
-from orchestrator.names import host_name
-from orchestrator.settings import Settings
+from orchestrator.compose.services.stack import NAMES, find
+from orchestrator.preview.errors import AuthorError, ComposeError, Place
+from orchestrator.preview.names import host_name
+from orchestrator.reporting.text import clean
+from orchestrator.runtime.settings import Settings
 
 TEMPLATE, DOMAIN = "pr-{number}-{repo}.{domain}", "preview.localhost"
 TAB_WIDTH = 4

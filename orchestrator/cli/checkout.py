@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from orchestrator.errors import ComposeError, Place
+from orchestrator.preview.errors import ComposeError, Place
 
 MAX_FILES = 200_000
 MAX_FILE_BYTES = 4 * 1024 * 1024

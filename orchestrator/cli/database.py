@@ -20,22 +20,22 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator import dumping
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.backups import Backup, Schedule
-from orchestrator.cli import reach
-from orchestrator.cli.commands import Running, open_running, print_columns, print_json, the_one, wake
-from orchestrator.cli.outcome import DONE, NOT_WELL, UnclearId
-from orchestrator.dashboard.present import age, clean
-from orchestrator.dumping import Source
-from orchestrator.errors import OperatorError
-from orchestrator.holding import Holding
-from orchestrator.leasing import with_lease
-from orchestrator.names import MARK_LENGTH, Names, was_asked_for
-from orchestrator.records import Preview
-from orchestrator.store import Lease
-from orchestrator.usage import size_told
-from orchestrator.vault import Vault
+from orchestrator.cli import adapters
+from orchestrator.cli.conventions import DONE, NOT_WELL, UnclearId
+from orchestrator.cli.previews import Running, open_running, print_columns, print_json, the_one, wake
+from orchestrator.databases.record import Holding
+from orchestrator.preview.errors import OperatorError
+from orchestrator.preview.names import MARK_LENGTH, Names, was_asked_for
+from orchestrator.preview.records import Preview
+from orchestrator.reporting.text import age, clean
+from orchestrator.runtime.units import size_told
+from orchestrator.store import dumps
+from orchestrator.store.backups import Backup, Schedule
+from orchestrator.store.dumps import Source
+from orchestrator.store.encryption import Vault
+from orchestrator.store.leasing import with_lease
+from orchestrator.store.store import Lease
 
 KEPT_SNAPSHOTS = 3
 """Each takes the room of a whole database."""
@@ -74,7 +74,7 @@ async def dump(which: str, output: str, *, plain: bool) -> int:
         if output == "-":
             await clients.dump(sys.stdout.buffer, plain=plain)
             return DONE
-        with dumping.whole_file(Path(output)) as stream:
+        with dumps.whole_file(Path(output)) as stream:
             await clients.dump(stream, plain=plain)
     return DONE
 
@@ -126,8 +126,8 @@ async def backup(which: str, *, every: str, keep: int) -> int:
             await rows.schedule(at.preview.id, period, keep)
             print(f"the worker takes a backup of {at.preview.id} now and every {every}, and keeps {keep}")
         else:
-            directory = dumping.folder(at.running.settings, at.preview.id)
-            taken = await dumping.take(at.databases, rows, directory, at.source)
+            directory = dumps.folder(at.running.settings, at.preview.id)
+            taken = await dumps.take(at.databases, rows, directory, at.source)
             print(f"backup {taken.id}: {size_told(taken.bytes)} in {directory / taken.file}")
     return DONE
 
@@ -151,8 +151,8 @@ async def _at(which: str) -> AsyncIterator[_At]:
         settings = running.settings
         settings.require("secret_key")
         preview = await the_one(running.views, which)
-        source = await dumping.source(running.views, Vault(settings.secret_key), settings.instance, preview.id)
-        yield _At(running=running, preview=preview, databases=reach.databases(settings), source=source)
+        source = await dumps.source(running.views, Vault(settings.secret_key), settings.instance, preview.id)
+        yield _At(running=running, preview=preview, databases=adapters.databases(settings), source=source)
 
 
 async def _found(at: _At, source: str) -> Path | int:
@@ -165,7 +165,7 @@ async def _found(at: _At, source: str) -> Path | int:
         found = await at.running.store.backups.find(int(source))
         if found is None:
             raise _unknown(at, f"there is no backup {source}")
-        return dumping.folder(at.running.settings, found.preview) / found.file
+        return dumps.folder(at.running.settings, found.preview) / found.file
     if not os.access(source, os.R_OK):
         raise _unknown(at, f"there is no file {source} that may be read")
     return Path(source)

@@ -1,14 +1,13 @@
-"""`previewd db …`. Each command is a few lines over `database`, which is loaded when one of them runs."""
+"""`previewd db …`. Each command imports what it runs when it runs."""
 
 import asyncio
-import importlib
 import os
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from orchestrator.cli.arguments import Json, Which
+from orchestrator.cli.conventions import Json, Which
 
 app = typer.Typer(
     name="db", help="Look into previews' databases, copy them, and put them back.", no_args_is_help=True,
@@ -26,7 +25,9 @@ class Format(StrEnum):
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def psql(which: Which, context: typer.Context) -> None:
     """Open psql in a preview's database as the preview's own role. What follows ID is psql's, as in -c 'select 1'."""
-    argv, environment = _ask("psql", which, context.args)
+    from orchestrator.cli import database
+
+    argv, environment = asyncio.run(database.psql(which, context.args))
     os.execve(argv[0], argv, environment)  # noqa: S606 - there is no shell to start
 
 
@@ -37,7 +38,9 @@ def dump(
     form: Annotated[Format, typer.Option("--format", help="pg_dump's own, or SQL.")] = Format.CUSTOM,
 ) -> int:
     """Write a dump of a preview's database. Only its own role's view of it, never the server's administrator's."""
-    return _do("dump", which, output, plain=form is Format.PLAIN)
+    from orchestrator.cli import database
+
+    return asyncio.run(database.dump(which, output, plain=form is Format.PLAIN))
 
 
 @app.command()
@@ -51,19 +54,25 @@ def restore(
 
     It may be another preview's. What the database holds now is gone; until the last moment nothing of it changes.
     """
-    return _do("restore", which, source)
+    from orchestrator.cli import database
+
+    return asyncio.run(database.restore(which, source))
 
 
 @app.command()
 def reset(which: Which) -> int:
     """Make a preview's database anew, as for a new pull request. The preview is deployed again."""
-    return _do("reset", which)
+    from orchestrator.cli import database
+
+    return asyncio.run(database.reset(which))
 
 
 @app.command()
 def snapshot(which: Which) -> int:
     """Keep a copy on the server, to go back to. The application's sessions end for it."""
-    return _do("snapshot", which)
+    from orchestrator.cli import database
+
+    return asyncio.run(database.snapshot(which))
 
 
 @app.command()
@@ -75,19 +84,14 @@ def backup(
     keep: Annotated[int, typer.Option(min=1, max=1000, help="How many are kept with --every, the newest.")] = 7,
 ) -> int:
     """Take a backup into DATA_DIR now, or so often. Backups go when their preview goes: `dump` keeps one for good."""
-    return _do("backup", which, every=every, keep=keep)
+    from orchestrator.cli import database
+
+    return asyncio.run(database.backup(which, every=every, keep=keep))
 
 
 @app.command()
 def backups(which: Which, as_json: Json = False) -> int:
     """List a preview's backups and snapshots, and what went wrong. Exit code 1 when the newest backup failed."""
-    return _do("list_backups", which, as_json=as_json)
+    from orchestrator.cli import database
 
-
-def _ask(command: str, *arguments: Any, **options: Any) -> Any:
-    """Run a function of `database`, which loads SQLAlchemy: not before it is needed."""
-    return asyncio.run(getattr(importlib.import_module("orchestrator.cli.database"), command)(*arguments, **options))
-
-
-def _do(command: str, *arguments: Any, **options: Any) -> int:
-    return int(_ask(command, *arguments, **options))
+    return asyncio.run(database.list_backups(which, as_json=as_json))

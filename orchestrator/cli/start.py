@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from orchestrator.adapters.caddy import Ingress
-from orchestrator.adapters.embedded.ports import free_port
-from orchestrator.adapters.engine import DockerEngine
+from orchestrator.adapters.embedded.addresses import free_port
+from orchestrator.adapters.engine.engine import DockerEngine
 from orchestrator.cli.up import Plan, up
-from orchestrator.data_dir import passwords, write_private
-from orchestrator.errors import ConfigurationError, TemporaryError
-from orchestrator.settings import Settings
+from orchestrator.preview.errors import ConfigurationError, TemporaryError
+from orchestrator.runtime.data_dir import passwords, write_private
+from orchestrator.runtime.settings import Settings
 
 MADE_UP = {
     "PREVIEWD_SECRET_KEY": "secret_key",

@@ -20,9 +20,9 @@ from orchestrator.adapters.embedded import postgres, programs, redis
 from orchestrator.adapters.embedded.postgres import PostgresServer
 from orchestrator.adapters.embedded.programs import Program
 from orchestrator.adapters.embedded.redis import RedisServer
-from orchestrator.cli.connection import UP_FILE
-from orchestrator.data_dir import locked, passwords, write_private
-from orchestrator.supervisor import Part, Say, supervise
+from orchestrator.adapters.embedded.supervisor import Part, Say, supervise
+from orchestrator.runtime.data_dir import locked, passwords, write_private
+from orchestrator.runtime.installation import UP_FILE
 
 ANSWER_SECONDS = 5.0
 PREVIEWS_CONNECTIONS = 500

@@ -1,4 +1,4 @@
-"""The Compose language without I/O: load, interpolate, model, policy, engine requests.
+"""The Compose language: from files to a tree, judged, to a stack, to the requests that the Engine gets.
 
 Callers hand in a mapping of repository paths to bytes and a mapping of variables; they get a typed `Stack` back,
 or a `ComposeError` that names file, line, column and path. Nothing here reads a file, the process's environment

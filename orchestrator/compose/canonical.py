@@ -8,16 +8,16 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from orchestrator.compose import dotenv
-from orchestrator.compose.checks import check
-from orchestrator.compose.environment import Environment
-from orchestrator.compose.language import HOSTS, JOB, MOUNT, SECTIONS, SERVICE, ULIMITS
-from orchestrator.compose.load import Node
-from orchestrator.compose.paths import stays
-from orchestrator.compose.project import Project
-from orchestrator.compose.scalars import mapping, text
-from orchestrator.compose.shapes import Anything, Leaf, Listing, Record, Shape, Table, plain_value
-from orchestrator.compose.sources import VariableFiles
+from orchestrator.compose.project.consistency import check
+from orchestrator.compose.project.paths import stays
+from orchestrator.compose.project.project import Project
+from orchestrator.compose.project.sources import VariableFiles
+from orchestrator.compose.schema.shapes import Anything, Leaf, Listing, Record, Shape, Table, plain_value
+from orchestrator.compose.schema.specification import HOSTS, JOB, MOUNT, SECTIONS, SERVICE, ULIMITS
+from orchestrator.compose.services.environment import Environment
+from orchestrator.compose.syntax import dotenv
+from orchestrator.compose.syntax.casts import mapping, text
+from orchestrator.compose.syntax.load import Node
 
 
 def canonical(project: Project, files: Mapping[str, bytes], directory: str, name: str) -> dict[str, Any]:

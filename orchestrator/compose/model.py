@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from orchestrator.errors import Place
+from orchestrator.codebase.python.packages import Driver
+from orchestrator.preview.errors import Place
 
 COMMIT_VARIABLES = frozenset({"GIT_SHA", "PREVIEW_SHA"})
 """An image whose tag is built from one of these is this commit's: it is built here, not pulled."""
@@ -36,15 +37,6 @@ class DatabaseMode(StrEnum):
     MANAGED = "managed"
     CONTAINER = "container"
     NONE = "none"
-
-
-class Driver(StrEnum):
-    """The form of DATABASE_URL that the application wants."""
-
-    ASYNCPG = "asyncpg"
-    PSYCOPG = "psycopg"
-    PSYCOPG2 = "psycopg2"
-    PLAIN = "plain"
 
 
 class Template(StrEnum):

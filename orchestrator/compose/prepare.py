@@ -21,8 +21,8 @@ from orchestrator.compose.database import (
 )
 from orchestrator.compose.inject import Facts, inject, injected
 from orchestrator.compose.model import DatabaseMode, Stack
-from orchestrator.compose.read import read
 from orchestrator.compose.route import Route, route
+from orchestrator.compose.services.stack import read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

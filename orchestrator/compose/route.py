@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.compose.database import image_name, is_postgres
 from orchestrator.compose.model import Condition, Service, Stack
-from orchestrator.errors import ComposeError, Place
+from orchestrator.preview.errors import ComposeError, Place
 
 DEFAULT_HEALTH = "/health"
 _USUAL = frozenset({80, 3000, 4000, 4200, 5000, 5173, 8000, 8080, 8081, 8888, 9000})

@@ -12,9 +12,9 @@ import asyncpg
 import httpx
 from pydantic import SecretStr
 
-from orchestrator.schema import migrate
-from orchestrator.settings import asyncpg_url
-from orchestrator.store import connect
+from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.migrate import migrate
+from orchestrator.store.store import connect
 from tests.bench.figures import Figure
 from tests.forge import Delivery, Forge
 from tests.support.apps import tiny

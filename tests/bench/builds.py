@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from orchestrator.names import COMMIT_LABEL
+from orchestrator.preview.names import COMMIT_LABEL
 from tests.bench.compose_peer import ComposePeer
 from tests.bench.figures import PAIRS, Figure
 from tests.bench.previews import example, until_live

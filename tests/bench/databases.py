@@ -10,11 +10,11 @@ from pathlib import Path
 
 import asyncpg
 
-from orchestrator import names
 from orchestrator.adapters.embedded import programs
 from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.cli.up import PREVIEWS_SETTINGS
-from orchestrator.databases import Limits
+from orchestrator.databases.limits import Limits
+from orchestrator.preview import names
 from tests.bench.figures import Figure
 from tests.support.servers import servers
 

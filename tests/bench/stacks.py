@@ -15,10 +15,10 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
-from orchestrator.compose.read import read
-from orchestrator.schema import migrate
-from orchestrator.settings import asyncpg_url
-from orchestrator.store import connect
+from orchestrator.compose.services.stack import read
+from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.migrate import migrate
+from orchestrator.store.store import connect
 from tests.bench.compose_peer import binary
 from tests.bench.figures import Figure
 from tests.support.engine import engine_url

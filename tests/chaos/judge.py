@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from orchestrator.preview import State
+from orchestrator.preview.state import State
 from tests.chaos.apps import Fate
 from tests.chaos.people import Life
 from tests.chaos.remains import bridges_without_network, remains

@@ -16,8 +16,8 @@ import asyncpg
 import psutil
 from dotenv import dotenv_values
 
-from orchestrator.cli.connection import UP_FILE
-from orchestrator.supervisor import Part, supervise
+from orchestrator.adapters.embedded.supervisor import Part, supervise
+from orchestrator.runtime.installation import UP_FILE
 from tests.chaos.wire import Wire
 from tests.forge import Forge
 from tests.support.engine import engine_url

@@ -16,8 +16,8 @@ from dotenv import dotenv_values
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from orchestrator.cli.connection import UP_FILE
-from orchestrator.together import in_thread
+from orchestrator.runtime.concurrency import in_thread
+from orchestrator.runtime.installation import UP_FILE
 from tests.chaos.bystander import Bystander
 from tests.chaos.resume import Deaths
 from tests.chaos.stage import PARTS, WORKERS, Stage

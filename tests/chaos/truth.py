@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.preview import State
+from orchestrator.preview.state import State
 from tests.chaos.apps import Change, Fate
 
 

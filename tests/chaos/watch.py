@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
-from orchestrator.preview import State
+from orchestrator.preview.state import State
 from tests.chaos.stage import Stage
 from tests.chaos.truth import Seen
 

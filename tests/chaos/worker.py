@@ -17,11 +17,11 @@ import asyncpg
 import httpx
 from sqlalchemy import event
 
-from orchestrator import log
-from orchestrator.cli.connection import load_settings
-from orchestrator.preview import PreviewId
+from orchestrator.preview.state import PreviewId
+from orchestrator.runtime import log
+from orchestrator.runtime.installation import load_settings
 from tests.chaos.points import POINTS, Moment, Point
-from worker.context import Hands
+from worker.context.context import Hands
 from worker.converge import converge
 from worker.main import open_hands
 from worker.report import report

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orchestrator import names
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases import Fill, Limits
-from orchestrator.errors import DatabaseFull, NoConnectionsLeft, OperatorError, ScriptError, TemporaryError
-from orchestrator.names import Names
-from orchestrator.ports import Databases
-from orchestrator.preview import PreviewId
+from orchestrator.databases.limits import Fill, Limits
+from orchestrator.ports.databases import Databases
+from orchestrator.preview import names
+from orchestrator.preview.errors import DatabaseFull, NoConnectionsLeft, OperatorError, ScriptError, TemporaryError
+from orchestrator.preview.names import Names
+from orchestrator.preview.state import PreviewId
 from tests.support.fake_databases import FakeDatabases
 from tests.support.servers import Servers
 from tests.support.tenants import ask, run

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.engine import DockerEngine
-from orchestrator.errors import BuildError, LaunchError, OperatorError, TemporaryError
-from orchestrator.ports import BuildRequest, Command, ContainerStatus, Engine
-from orchestrator.subnets import free_subnets
+from orchestrator.adapters.engine.engine import DockerEngine
+from orchestrator.admission.subnets import free_subnets
+from orchestrator.ports.engine import BuildRequest, Command, ContainerStatus, Engine
+from orchestrator.preview.errors import BuildError, LaunchError, OperatorError, TemporaryError
 from tests.support.context import MemoryContext
 from tests.support.docker import ENGINE_URL, answers, leaving_nothing, unique
 from tests.support.fake_engine import FakeEngine, Program, Recipe

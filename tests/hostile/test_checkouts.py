@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.check import Report, check
 from orchestrator.cli.check import USUAL_LIMITS
 from orchestrator.cli.checkout import MAX_FILE_BYTES, Checkout
 from orchestrator.cli.ignored import ignored
-from orchestrator.errors import ComposeError
+from orchestrator.compose.check import Report, check
+from orchestrator.preview.errors import ComposeError
 from tests.hostile.cases import CANARY
 from tests.hostile.test_corpus import FACTS
 from tests.support.endless import ends

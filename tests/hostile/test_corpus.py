@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator.check import check
 from orchestrator.cli.check import USUAL_LIMITS
 from orchestrator.cli.checkout import Checkout
+from orchestrator.compose.check import check
 from orchestrator.compose.database import DatabaseUrls
-from orchestrator.compose.harmless import assert_harmless
+from orchestrator.compose.engine.allowlist import assert_harmless
+from orchestrator.compose.engine.request import Limits, Surroundings, aliases_of, container_body
 from orchestrator.compose.inject import Facts
-from orchestrator.compose.load import MAX_BYTES
 from orchestrator.compose.model import MountKind, Service, Stack
 from orchestrator.compose.prepare import prepare
-from orchestrator.compose.requests import Limits, Surroundings, aliases_of, container_body
-from orchestrator.errors import ComposeError
+from orchestrator.compose.syntax.load import MAX_BYTES
+from orchestrator.preview.errors import ComposeError
 from tests.hostile.bombs import bombs
 from tests.hostile.cases import CANARY, Body, Case
 from tests.hostile.denied import denied, harmless

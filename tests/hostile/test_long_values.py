@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
-from orchestrator.compose.load import MAX_BYTES, Node
-from orchestrator.compose.policy import SERVICE
-from orchestrator.compose.read import read
-from orchestrator.compose.scalars import boolean, duration, go_duration, integer, nearest, number, size, whole
-from orchestrator.errors import ComposeError, Place
+from orchestrator.compose.policy.keys import SERVICE
+from orchestrator.compose.services.stack import read
+from orchestrator.compose.syntax.casts import boolean, duration, go_duration, integer, nearest, number, size, whole
+from orchestrator.compose.syntax.load import MAX_BYTES, Node
+from orchestrator.preview.errors import ComposeError, Place
 from tests.support.endless import ends
 
 LENGTH = MAX_BYTES - 2_000

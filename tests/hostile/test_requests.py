@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.compose.harmless import assert_harmless
-from orchestrator.compose.requests import Limits, Surroundings
-from orchestrator.errors import OperatorError
+from orchestrator.compose.engine.allowlist import assert_harmless
+from orchestrator.compose.engine.request import Limits, Surroundings
+from orchestrator.preview.errors import OperatorError
 
 AROUND = Surroundings(
     labels={"dev.previewd.instance": "i"},

@@ -6,16 +6,16 @@ from typing import Any, cast
 
 import pytest
 
-from orchestrator.errors import ComposeError
-from orchestrator.policy import Pull
-from orchestrator.ports import DatabaseAccess
-from orchestrator.preview import PreviewId
-from orchestrator.settings import Settings
-from orchestrator.vault import DATABASE_PASSWORD
+from orchestrator.ports.databases import DatabaseAccess
+from orchestrator.preview.errors import ComposeError
+from orchestrator.preview.state import PreviewId
+from orchestrator.preview.trust import Pull
+from orchestrator.runtime.settings import Settings
+from orchestrator.store.encryption import DATABASE_PASSWORD
 from tests.hostile.cases import Case
 from tests.hostile.test_corpus import REFUSED
 from tests.support.fake_engine import FakeEngine
-from worker.deployment import JWT_SECRET, Deployment
+from worker.deployment.deployment import JWT_SECRET, Deployment
 from worker.steps import build, database, environment, launch
 
 STEPS = (build, database, environment, launch)

@@ -23,20 +23,20 @@ from redis.asyncio import Redis
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator import health
-from orchestrator.adapters import breaker
-from orchestrator.adapters import engine as engine_module
-from orchestrator.adapters.engine import DockerEngine
-from orchestrator.adapters.git_objects import Repository
+from orchestrator.adapters.engine import breaker
+from orchestrator.adapters.engine import engine as engine_module
+from orchestrator.adapters.engine.engine import DockerEngine
+from orchestrator.adapters.git.repository import Repository
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases import Limits
-from orchestrator.errors import DiskFull, TemporaryError, Unavailable
-from orchestrator.preview import State
-from orchestrator.queue import open_queue
-from orchestrator.records import Preview
-from orchestrator.settings import asyncpg_url
-from orchestrator.store import connect
-from orchestrator.together import together
+from orchestrator.databases.limits import Limits
+from orchestrator.preview.errors import DiskFull, TemporaryError, Unavailable
+from orchestrator.preview.records import Preview
+from orchestrator.preview.state import State
+from orchestrator.runtime import health
+from orchestrator.runtime.concurrency import together
+from orchestrator.runtime.queue import open_queue
+from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.store import connect
 from tests.integration.test_receiver import deliver, payload
 from tests.integration.test_receiver import settings as web_settings
 from tests.support.apps import tiny
@@ -44,10 +44,10 @@ from tests.support.door import Door
 from tests.support.servers import CARELESS, Servers, servers, web_process
 from tests.support.wait import eventually
 from tests.support.world import World
-from worker import health as looks
-from worker.regularly import Chore, regularly
-from worker.sweep import sweep
-from worker.wakeups import listen
+from worker.jobs.periodic import Chore, regularly
+from worker.jobs.sweep import sweep
+from worker.jobs.wakeups import listen
+from worker.upkeep import health as looks
 
 NOWHERE = "redis://127.0.0.1:1/0"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.preview import State
+from orchestrator.preview.state import State
 from tests.support.apps import tiny
 from tests.support.world import FIRST, SECOND, World
-from worker.binds import binds_folder, copies_folder, discard_files, index_file, secrets_folder
+from worker.containers.host_files import binds_folder, copies_folder, discard_files, index_file, secrets_folder
 
 COMPOSE = """\
 services:

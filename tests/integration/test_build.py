@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.engine import DockerEngine
-from orchestrator.adapters.git import GitSources
-from orchestrator.errors import BuildError, TemporaryError
-from orchestrator.policy import Pull
-from orchestrator.ports import BuildContext, BuildRequest, ContextEntry
+from orchestrator.adapters.engine.engine import DockerEngine
+from orchestrator.adapters.git.sources import GitSources
+from orchestrator.ports.engine import BuildRequest
+from orchestrator.ports.sources import BuildContext, ContextEntry
+from orchestrator.preview.errors import BuildError, TemporaryError
+from orchestrator.preview.trust import Pull
 from tests.integration.dockerfiles import BASE, BUILDS, FAULTS, LIST, SECRET, Case, Fault
 from tests.support.context import MemoryContext, Zeros
 from tests.support.docker import ENGINE_URL, answers, leaving_nothing, unique

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.engine import DockerEngine
-from orchestrator.errors import BuildError, OperatorError, TemporaryError
-from orchestrator.ports import BuildRequest
+from orchestrator.adapters.engine.engine import DockerEngine
+from orchestrator.ports.engine import BuildRequest
+from orchestrator.preview.errors import BuildError, OperatorError, TemporaryError
 from tests.support.context import Content, Folder, Link, MemoryContext, Program
 from tests.support.docker import ENGINE_URL, answers, leaving_nothing, unique
 from tests.support.images import BASE_IMAGE

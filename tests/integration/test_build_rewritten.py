@@ -1,7 +1,7 @@
 """Dockerfiles into which something was put, on the real Engine: certificates, contexts, caches and secrets."""
 
-from orchestrator.adapters.engine import DockerEngine
-from orchestrator.dockerfile import certified, rewrite
+from orchestrator.adapters.engine.engine import DockerEngine
+from orchestrator.codebase.dockerfile import certified, rewrite
 from tests.integration.dockerfiles import BASE
 from tests.integration.test_build import Build, Labels, engine, labels, pytestmark
 from tests.support.docker import unique

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.preview import State
+from orchestrator.preview.state import State
 from tests.chaos.apps import Change, Fate
 from tests.chaos.script import Verb, scripts
 from tests.chaos.stage import Stage

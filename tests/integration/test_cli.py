@@ -10,9 +10,9 @@ import sys
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.errors import LaunchError
-from orchestrator.preview import PreviewId, State, Step
-from orchestrator.store import Delivery, Hint, Store
+from orchestrator.preview.errors import LaunchError
+from orchestrator.preview.state import PreviewId, State, Step
+from orchestrator.store.store import Delivery, Hint, Store
 
 FIRST, SECOND = PreviewId(1, 7), PreviewId(2, 7)
 

@@ -17,9 +17,9 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from orchestrator.errors import LaunchError
-from orchestrator.settings import asyncpg_url
-from orchestrator.store import connect
+from orchestrator.preview.errors import LaunchError
+from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.store import connect
 from tests.bench.compose_peer import binary
 from tests.support.engine import engine, engine_url
 from tests.support.images import BASE_IMAGE

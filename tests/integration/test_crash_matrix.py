@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from orchestrator.settings import asyncpg_url
-from orchestrator.store import connect
-from orchestrator.tables import deliveries
+from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.store import connect
+from orchestrator.store.tables import deliveries
 from tests.support import invariants
 from tests.support.faults import (
     CLOSING,

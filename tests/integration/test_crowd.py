@@ -10,15 +10,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases import Limits
-from orchestrator.preview import PreviewId, State
-from orchestrator.records import Preview
+from orchestrator.databases.limits import Limits
+from orchestrator.preview.records import Preview
+from orchestrator.preview.state import PreviewId, State
 from tests.support.apps import tiny
 from tests.support.servers import CARELESS, servers
 from tests.support.world import World
+from worker.context.tasks import Running, Work
 from worker.converge import converge
-from worker.running import Running, Work
-from worker.sweep import sweep
+from worker.jobs.sweep import sweep
 
 PULLS = range(1, 31)
 COMPOSE = """\

@@ -9,11 +9,17 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
-from orchestrator import names
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases import Fill, Limits
-from orchestrator.errors import ConfigurationError, DatabaseFull, NoConnectionsLeft, OperatorError, TemporaryError
-from orchestrator.ports import DatabaseAccess
+from orchestrator.databases.limits import Fill, Limits
+from orchestrator.ports.databases import DatabaseAccess
+from orchestrator.preview import names
+from orchestrator.preview.errors import (
+    ConfigurationError,
+    DatabaseFull,
+    NoConnectionsLeft,
+    OperatorError,
+    TemporaryError,
+)
 from tests.support.tenants import ENDED, ask, connected, run
 from tests.support.wait import eventually
 
@@ -176,7 +182,7 @@ async def test_a_finished_template_is_closed_even_to_its_own_role(databases: Pos
 async def test_large_and_small_are_copied(
     databases: PostgresDatabases, monkeypatch: pytest.MonkeyPatch, bytes_: int
 ) -> None:
-    monkeypatch.setattr("orchestrator.databases.SMALL_BYTES", bytes_)
+    monkeypatch.setattr("orchestrator.databases.templates.SMALL_BYTES", bytes_)
     await run(await databases.ensure(TEMPLATE, PASSWORD), *FILLED)
     await databases.finish_template(TEMPLATE, {})
     assert await ask(await databases.ensure(ONE, PASSWORD, source=TEMPLATE), "SELECT count(*) FROM items") == 2

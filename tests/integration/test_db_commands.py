@@ -15,15 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.adapters.embedded import programs
 from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.cli import database as commands
-from orchestrator.cli.outcome import UnclearId
-from orchestrator.databases import Limits
-from orchestrator.errors import ConfigurationError, OperatorError, TemporaryError
-from orchestrator.holding import Holding
-from orchestrator.names import Names, next_database
-from orchestrator.ports import DatabaseAccess
-from orchestrator.preview import PreviewId
-from orchestrator.store import Delivery, Hint, Store
-from orchestrator.vault import DATABASE_PASSWORD, Vault
+from orchestrator.cli.conventions import UnclearId
+from orchestrator.databases.limits import Limits
+from orchestrator.databases.record import Holding
+from orchestrator.ports.databases import DatabaseAccess
+from orchestrator.preview.errors import ConfigurationError, OperatorError, TemporaryError
+from orchestrator.preview.names import Names, next_database
+from orchestrator.preview.state import PreviewId
+from orchestrator.store.encryption import DATABASE_PASSWORD, Vault
+from orchestrator.store.store import Delivery, Hint, Store
 from tests.support.servers import Servers
 from tests.support.tenants import ask, run
 

@@ -21,8 +21,8 @@ import docker.errors
 import pytest
 import yaml
 
-from orchestrator.adapters.git import GitSources
-from orchestrator.policy import Pull
+from orchestrator.adapters.git.sources import GitSources
+from orchestrator.preview.trust import Pull
 from tests.bench.compose_peer import binary
 from tests.support.engine import engine, engine_url
 from tests.support.git_remote import EXECUTABLE, LINK, Tree, served

@@ -15,11 +15,11 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from orchestrator.adapters.embedded import postgres, programs, redis
-from orchestrator.adapters.embedded.ports import free_port, listens
+from orchestrator.adapters.embedded.addresses import free_port, listens
 from orchestrator.adapters.embedded.postgres import PostgresServer
 from orchestrator.adapters.embedded.redis import RedisServer
-from orchestrator.errors import ConfigurationError
-from orchestrator.supervisor import Part, PartFailed, supervise
+from orchestrator.adapters.embedded.supervisor import Part, PartFailed, supervise
+from orchestrator.preview.errors import ConfigurationError
 from tests.support.wait import eventually
 
 

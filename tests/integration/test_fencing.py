@@ -20,27 +20,26 @@ from pydantic import SecretStr
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator import fence
-from orchestrator.adapters.engine import THREADS, DockerEngine
+from orchestrator.adapters.engine.engine import THREADS, DockerEngine
 from orchestrator.adapters.postgres.connection import Server
-from orchestrator.admission import Resource
-from orchestrator.errors import LeaseLost, NoRoom
-from orchestrator.fence import Fence
-from orchestrator.leasing import with_lease
-from orchestrator.lines import _JUDGING
-from orchestrator.names import GENERATION_LABEL
-from orchestrator.preview import State, Step
-from orchestrator.settings import asyncpg_url
-from orchestrator.store import Lease, Store, connect
-from orchestrator.tables import logs, previews, transitions
-from orchestrator.together import in_thread, together
+from orchestrator.preview.errors import LeaseLost, NoRoom
+from orchestrator.preview.names import GENERATION_LABEL
+from orchestrator.preview.state import Resource, State, Step
+from orchestrator.runtime import fence
+from orchestrator.runtime.concurrency import in_thread, together
+from orchestrator.runtime.fence import Fence
+from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.leasing import with_lease
+from orchestrator.store.line import _JUDGING
+from orchestrator.store.store import Lease, Store, connect
+from orchestrator.store.tables import logs, previews, transitions
 from tests.integration.test_gate import EFFECTS, REMOVALS_OF_A_PREVIEW
 from tests.support.recording_engine import RecordingEngine, recording_engine
 from tests.support.wait import eventually
 from tests.support.world import FIRST, SECOND, World
-from worker.context import Hands
+from worker.context.build_slots import Turns
+from worker.context.context import Hands
 from worker.converge import converge
-from worker.turns import Turns
 
 FROZEN_SECONDS = 300.0
 ROUNDS = 6

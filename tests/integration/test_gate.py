@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.errors import OperatorError, TemporaryError, Unavailable
-from orchestrator.preview import State
+from orchestrator.preview.errors import OperatorError, TemporaryError, Unavailable
+from orchestrator.preview.state import State
 from tests.support.context import MemoryContext
 from tests.support.world import FIRST, REMOVALS, SECOND, World
 from worker.converge import MAX_TEMPORARY_ATTEMPTS

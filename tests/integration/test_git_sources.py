@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import fence
-from orchestrator.adapters import git as git_adapter
-from orchestrator.adapters.git import READ_LIMIT, GitSources, SourceLimits
-from orchestrator.errors import AuthorError, BuildError, ForgeUnavailable, OperatorError, Superseded, TemporaryError
-from orchestrator.policy import Pull
-from orchestrator.ports import BuildContext
+from orchestrator.adapters.git import sources as sources_module
+from orchestrator.adapters.git.sources import READ_LIMIT, GitSources, SourceLimits
+from orchestrator.ports.sources import BuildContext
+from orchestrator.preview.errors import (
+    AuthorError,
+    BuildError,
+    ForgeUnavailable,
+    OperatorError,
+    Superseded,
+    TemporaryError,
+)
+from orchestrator.preview.trust import Pull
+from orchestrator.runtime import fence
 from tests.support.git_remote import EXECUTABLE, LINK, SUBMODULE, Remote, Tree, served
 from tests.support.wait import eventually
 
@@ -580,7 +587,7 @@ async def test_the_lock_of_a_worker_that_is_frozen_is_broken_and_that_of_one_at_
 ) -> None:
     commit = remote.commit({"a": b"1"}, "refs/pull/7/head")
     path = root / f"{REPOSITORY}.lock"
-    held = git_adapter._try_lock(path)
+    held = sources_module._try_lock(path)
     assert held is not None
     later = 0.0
     monkeypatch.setattr(fence, "now", lambda: later)
@@ -589,9 +596,9 @@ async def test_the_lock_of_a_worker_that_is_frozen_is_broken_and_that_of_one_at_
         await asyncio.sleep(0)
         inode = path.stat().st_ino
         later = SourceLimits().seconds
-        await asyncio.sleep(2 * git_adapter.LOCK_POLL_SECONDS)
+        await asyncio.sleep(2 * sources_module.LOCK_POLL_SECONDS)
         assert path.stat().st_ino == inode, "it may be at work"
-        later += git_adapter.FROZEN_SECONDS + 1
+        later += sources_module.FROZEN_SECONDS + 1
         await asyncio.wait_for(waiting, 30)
     finally:
         waiting.cancel()

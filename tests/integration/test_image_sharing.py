@@ -7,19 +7,19 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.errors import TemporaryError
-from orchestrator.observe import observe
-from orchestrator.ports import Image
-from orchestrator.preview import State
-from orchestrator.reconcile import Kind
-from orchestrator.records import Preview
+from orchestrator.ports.engine import Image
+from orchestrator.preview.errors import TemporaryError
+from orchestrator.preview.records import Preview
+from orchestrator.preview.state import State
+from orchestrator.reconcile.observe import observe
+from orchestrator.reconcile.world import Kind
 from tests.support.apps import tiny
 from tests.support.fake_engine import Recipe
 from tests.support.world import FIRST, SECOND, World
-from worker import housekeeping
-from worker.housekeeping import discard_images
-from worker.reconcile import reach_of
-from worker.turns import Turns
+from worker.cleanup.images import discard_images
+from worker.context.build_slots import Turns
+from worker.upkeep.housekeeping import keep_house
+from worker.upkeep.rounds import reach_of
 
 THIRD = "c" * 40
 
@@ -407,5 +407,5 @@ async def test_the_build_cache_is_held_to_its_limit_where_there_is_one(
     world: World, octets: int, asked: list[tuple[int]]
 ) -> None:
     world.hands.settings.__dict__["build_cache_bytes"] = octets
-    await housekeeping.keep_house(world.hands)
+    await keep_house(world.hands)
     assert [arguments for name, arguments in world.engine.calls if name == "limit_build_cache"] == asked

@@ -17,8 +17,8 @@ from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from orchestrator.adapters import caddy
 from orchestrator.adapters.embedded import programs
-from orchestrator.adapters.embedded.ports import free_port, listens
-from orchestrator.supervisor import supervise
+from orchestrator.adapters.embedded.addresses import free_port, listens
+from orchestrator.adapters.embedded.supervisor import supervise
 from tests.support.wait import eventually
 
 DOMAIN = "previews.test"

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.preview import State
-from orchestrator.records import Preview
-from orchestrator.tables import previews
+from orchestrator.preview.records import Preview
+from orchestrator.preview.state import State
+from orchestrator.store.tables import previews
 from tests.support.fake_engine import Program
 from tests.support.world import World
 

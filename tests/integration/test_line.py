@@ -12,17 +12,18 @@ import pytest
 from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.admission import Disk, Machine
-from orchestrator.errors import ForgeUnavailable
-from orchestrator.policy import Pull
-from orchestrator.preview import PreviewId, State
-from orchestrator.records import Preview
-from orchestrator.tables import leaks, previews
+from orchestrator.admission.room import Disk, Machine
+from orchestrator.preview.errors import ForgeUnavailable
+from orchestrator.preview.records import Preview
+from orchestrator.preview.state import PreviewId, State
+from orchestrator.preview.trust import Pull
+from orchestrator.store.tables import leaks, previews
 from tests.support.wait import eventually
 from tests.support.world import FIRST, SECOND, NoQueue, World
-from worker import housekeeping, line
+from worker import admission
+from worker.context.machine import Watched
 from worker.converge import converge
-from worker.machine import Watched
+from worker.upkeep import housekeeping
 
 GIB = 1 << 30
 OTHERS = 813
@@ -73,7 +74,7 @@ class Crowd(World):
     async def settle(self) -> None:
         """Let the line move, and workers act, until nobody is due."""
         while True:
-            await line.move_up(self.hands)
+            await admission.move_up(self.hands)
             due = [preview for preview, _ in await self.store.due() if not preview.is_template]
             if not due:
                 return
@@ -164,7 +165,7 @@ async def test_two_repositories_are_served_in_turn(crowd: Crowd) -> None:
         places = {number: (await crowd.of(number)).place for number in (2, 500, 3, 501)}
     served = []
     while waiting := await crowd.in_state(State.WAITING):
-        await line.move_up(crowd.hands)
+        await admission.move_up(crowd.hands)
         [(preview, _)] = [(each, _) for each, _ in await crowd.store.due() if not each.is_template]
         crowd.meet(preview.number)
         assert (await crowd.converge()).state is State.READY
@@ -298,11 +299,11 @@ async def test_a_close_is_not_held_up_by_a_line_of_fifty(crowd: Crowd) -> None:
         assert (await crowd.of(52)).place == 50
         assert (await crowd.close(1)).state is State.REMOVED
         assert (await crowd.close(30)).state is State.REMOVED
-        await line.move_up(crowd.hands)
+        await admission.move_up(crowd.hands)
         assert (await crowd.of(52)).place == 49
         changed = (await crowd.of(52)).updated_at
         assert (await crowd.close(40)).state is State.REMOVED
-        await line.move_up(crowd.hands)
+        await admission.move_up(crowd.hands)
         assert ((await crowd.of(52)).place, (await crowd.of(52)).updated_at) == (48, changed), "the forge hears nothing"
 
 
@@ -316,7 +317,7 @@ async def test_twenty_pushes_in_a_burst_are_two_deployments_at_most(crowd: Crowd
             await crowd.converge()
         assert (await crowd.row()).line_joined_at == joined, "a push keeps its place"
     newest = crowd.pull
-    await line.move_up(crowd.hands)
+    await admission.move_up(crowd.hands)
     crowd.pull = newest
     assert (await crowd.converge()).serving_commit == f"{19:040x}"
     assert len(await crowd.views.deployments(PreviewId(812, 2))) == 1

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.errors import TemporaryError
-from orchestrator.preview import PreviewId, State
+from orchestrator.preview.errors import TemporaryError
+from orchestrator.preview.state import PreviewId, State
 from tests.support.apps import tiny
 from tests.support.migrating import BROKEN, MigratingWorld
 from tests.support.world import FIRST, SECOND
-from worker import line
+from worker import admission
 
 THIRD = "c" * 40
 MAIN, LATER_MAIN = "d" * 40, "e" * 40
@@ -416,7 +416,7 @@ async def test_the_line_moves_up_when_somebody_leaves(world: MigratingWorld) -> 
     world.turn_to(7)
     await world.change(open=False)
     await world.converge()
-    await line.move_up(world.hands)
+    await admission.move_up(world.hands)
     due = [preview.number for preview, _ in await world.store.due() if not preview.is_template]
     assert due == [8], "the one that came first, and nobody else"
     assert "second in line" in (await world.views.preview(PreviewId(812, 9))).reason  # type: ignore[union-attr]
@@ -426,7 +426,7 @@ async def test_the_line_moves_up_when_somebody_leaves(world: MigratingWorld) -> 
     assert (await world.converge()).state is State.WAITING, "who comes now does not pass those who wait"
     world.turn_to(8)
     assert (await world.converge()).state is State.READY
-    await line.move_up(world.hands)
+    await admission.move_up(world.hands)
     assert "first in line" in (await world.views.preview(PreviewId(812, 9))).reason  # type: ignore[union-attr]
 
 

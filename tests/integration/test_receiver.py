@@ -13,10 +13,10 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from orchestrator.queue import QUEUE
+from orchestrator.runtime.queue import QUEUE
 from tests.support.servers import Servers, WebProcess, web_process
 from tests.support.wait import eventually
-from webhooks.signature import sign
+from webhooks.receiver.signature import sign
 
 SECRET, OLD_SECRET, TOKEN = "new-secret", "old-secret", "admin-token"
 MIB = 1024 * 1024

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.preview import State
-from orchestrator.recognise.missing import missing_compose_file
+from orchestrator.compose.generated import missing_compose_file
+from orchestrator.preview.state import State
 from tests.forge import Forge
 from tests.support.apps import recognisable
 from tests.support.installation import Installation

@@ -14,24 +14,24 @@ import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.enact import enact
-from orchestrator.errors import OperatorError, TemporaryError, Unavailable
-from orchestrator.leaks import FORGE
-from orchestrator.looks import serving_of
-from orchestrator.names import Names
-from orchestrator.observe import observe
-from orchestrator.ports import Image
-from orchestrator.preview import PreviewId, State
-from orchestrator.reconcile import Action, Do, Kind
-from orchestrator.records import Preview
-from orchestrator.standing import fall
-from orchestrator.tables import previews, rounds, subnets
+from orchestrator.ports.engine import Image
+from orchestrator.preview.errors import OperatorError, TemporaryError, Unavailable
+from orchestrator.preview.names import Names
+from orchestrator.preview.records import Preview
+from orchestrator.preview.state import PreviewId, State
+from orchestrator.reconcile.apply import enact
+from orchestrator.reconcile.liveness import fall
+from orchestrator.reconcile.observe import observe
+from orchestrator.reconcile.world import Action, Do, Kind
+from orchestrator.store.known import serving_of
+from orchestrator.store.leaks import FORGE
+from orchestrator.store.tables import previews, rounds, subnets
 from tests.support.fake_databases import FakeDatabase
 from tests.support.wait import eventually
 from tests.support.world import FIRST, SECOND, World
 from worker.converge import converge
-from worker.reconcile import FORGE_PAUSE_EACH, heard, listen, make_round, reach_of, reconcile
 from worker.report import report
+from worker.upkeep.rounds import FORGE_PAUSE_EACH, heard, listen, make_round, reach_of, reconcile
 
 GONE = PreviewId(812, 9)
 """A preview of the repository that a test plants things of."""
@@ -789,7 +789,7 @@ async def test_a_container_that_the_engine_starts_again_and_again_is_said_to_hav
 async def test_an_engine_that_comes_and_goes_does_not_wear_out_the_forge(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.reconcile.LISTEN_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("worker.upkeep.rounds.LISTEN_AGAIN_SECONDS", 0.0)
     asked: list[int] = []
     real = world.hands.forge.open_pulls
 

@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 from dotenv import dotenv_values
 
-from orchestrator.names import Names
-from orchestrator.preview import PreviewId
+from orchestrator.preview.names import Names
+from orchestrator.preview.state import PreviewId
 from tests.forge import Forge, PullRequest
 from tests.support.apps import tiny
 from tests.support.engine import engine, objects_of

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.engine import DockerEngine
-from orchestrator.adapters.registry_auth import Credentials, RegistryAuth
-from orchestrator.errors import BuildError, ImageMissing, LaunchError
-from orchestrator.ports import BuildRequest
+from orchestrator.adapters.engine.engine import DockerEngine
+from orchestrator.adapters.engine.registry_auth import Credentials, RegistryAuth
+from orchestrator.ports.engine import BuildRequest
+from orchestrator.preview.errors import BuildError, ImageMissing, LaunchError
 from tests.support.context import MemoryContext
 from tests.support.docker import ENGINE_URL, answers, leaving_nothing, unique
 from tests.support.engine import engine as sdk

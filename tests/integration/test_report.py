@@ -14,15 +14,15 @@ import pytest
 from sqlalchemy import func, literal, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator import fence
-from orchestrator.adapters.github import GitHub
-from orchestrator.adapters.github_app import Credentials
-from orchestrator.adapters.github_http import Caller
-from orchestrator.fence import Fence
-from orchestrator.pace import WINDOWS
-from orchestrator.preview import PreviewId, State
-from orchestrator.tables import previews
-from orchestrator.telling import AT_ONCE, CLAIM_SECONDS
+from orchestrator.adapters.github.app import Credentials
+from orchestrator.adapters.github.forge import GitHub
+from orchestrator.adapters.github.http import Caller
+from orchestrator.adapters.github.pace import WINDOWS
+from orchestrator.preview.state import PreviewId, State
+from orchestrator.runtime import fence
+from orchestrator.runtime.fence import Fence
+from orchestrator.store.reports import AT_ONCE, CLAIM_SECONDS
+from orchestrator.store.tables import previews
 from tests.forge import Forge, PullRequest, Repository
 from tests.forge.state import Installation
 from tests.support.app_key import new_app_key

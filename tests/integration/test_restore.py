@@ -13,16 +13,16 @@ from pydantic import SecretStr
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.names import Names, instance_labels, preview_of
-from orchestrator.preview import PreviewId, State
-from orchestrator.tables import previews
-from orchestrator.vault import Vault
+from orchestrator.preview.names import Names, instance_labels, preview_of
+from orchestrator.preview.state import PreviewId, State
+from orchestrator.store.encryption import Vault
+from orchestrator.store.tables import previews
 from tests.support import dumps
 from tests.support.migrating import BROKEN, MigratingWorld
 from tests.support.world import FIRST, SECOND
 from worker.converge import converge
-from worker.housekeeping import keep_house
-from worker.reconcile import make_round
+from worker.upkeep.housekeeping import keep_house
+from worker.upkeep.rounds import make_round
 
 THIRD = "c" * 40
 ROUNDS = 20

@@ -20,9 +20,9 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from orchestrator.compose.requests import DROPPED_CAPABILITIES
-from orchestrator.settings import asyncpg_url
-from orchestrator.store import connect
+from orchestrator.compose.engine.request import DROPPED_CAPABILITIES
+from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.store import connect
 from tests.bench.compose_peer import binary
 from tests.support.docker import unique
 from tests.support.engine import engine, engine_url

@@ -5,13 +5,13 @@ from alembic import command
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator import revision, schema
-from orchestrator.errors import ConfigurationError
+from orchestrator.preview.errors import ConfigurationError
+from orchestrator.store import migrate, revision
 
 
 async def test_the_migrations_and_the_tables_agree(database: AsyncEngine) -> None:
     def check(connection: Connection) -> None:
-        command.check(schema._config(connection))
+        command.check(migrate._config(connection))
 
     async with database.begin() as connection:
         await connection.run_sync(check)

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.errors import BuildError, LeaseLost, OperatorError
-from orchestrator.preview import PreviewId, State, Step
-from orchestrator.store import Delivery, Hint, Lease, Store
-from orchestrator.tables import previews, subnets
-from orchestrator.views import Views
+from orchestrator.preview.errors import BuildError, LeaseLost, OperatorError
+from orchestrator.preview.state import PreviewId, State, Step
+from orchestrator.store.queries import Views
+from orchestrator.store.store import Delivery, Hint, Lease, Store
+from orchestrator.store.tables import previews, subnets
 
 ID = PreviewId(812, 7)
 

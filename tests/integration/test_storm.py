@@ -17,12 +17,12 @@ import pytest
 import uvloop
 from pydantic import SecretStr
 
-from orchestrator.preview import State
-from orchestrator.settings import asyncpg_url
-from orchestrator.store import connect
+from orchestrator.preview.state import State
+from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.store import connect
 from tests.support.scene import Scene, work
 from tests.support.servers import Servers, web_process
-from webhooks.signature import sign
+from webhooks.receiver.signature import sign
 
 SECRET = "a webhook secret"
 PULLS = 500

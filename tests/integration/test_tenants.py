@@ -8,10 +8,10 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from orchestrator import names
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases import Limits
-from orchestrator.ports import DatabaseAccess
+from orchestrator.databases.limits import Limits
+from orchestrator.ports.databases import DatabaseAccess
+from orchestrator.preview import names
 from tests.support.tenants import ask, connected, run
 
 MALLORY, VICTIM = "h_1_1", "h_1_2"

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.names import Names
-from orchestrator.ports import Image
-from orchestrator.preview import State
+from orchestrator.ports.engine import Image
+from orchestrator.preview.names import Names
+from orchestrator.preview.state import State
 from tests.support.apps import tiny
 from tests.support.world import SECOND, World
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.embedded.ports import free_port, listens
+from orchestrator.adapters.embedded.addresses import free_port, listens
 from tests.support.wait import eventually
 
 UP = """

@@ -18,9 +18,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import migrations
-from orchestrator import revision, schema
-from orchestrator.errors import ConfigurationError
-from orchestrator.preview import State
+from orchestrator.preview.errors import ConfigurationError
+from orchestrator.preview.state import State
+from orchestrator.store import migrate, revision
 from tests.support import dumps
 from tests.support.world import FIRST, SECOND, World
 
@@ -59,7 +59,7 @@ async def empty(database: AsyncEngine) -> AsyncEngine:
 async def upgrade(database: AsyncEngine, target: str) -> None:
     """What that version's `previewd migrate` does."""
     async with database.begin() as connection:
-        await connection.run_sync(lambda held: command.upgrade(schema._config(held), target))
+        await connection.run_sync(lambda held: command.upgrade(migrate._config(held), target))
 
 
 @pytest.mark.parametrize(("older", "newer"), [*itertools.pairwise(REVISIONS)])
@@ -163,7 +163,7 @@ async def _as_if_written_by(database: AsyncEngine, older: str) -> None:
         await connection.execute(text("CREATE SCHEMA public"))
     await upgrade(database, older)
     await dumps.put_back(database, rows)
-    await schema.migrate(database)
+    await migrate.migrate(database)
 
 
 OLDER_TAKES = text("""
@@ -203,7 +203,7 @@ async def test_an_older_process_works_on_a_newer_database(database: AsyncEngine)
     async with database.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     await revision.require_current(database)
-    await schema.migrate(database)
+    await migrate.migrate(database)
     async with database.connect() as connection:
         assert await connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
 

@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.databases import EndedSession, Fill
-from orchestrator.dumping import folder
-from orchestrator.preview import State
-from orchestrator.wiring import Wiring
+from orchestrator.databases.limits import Fill
+from orchestrator.databases.sessions import EndedSession
+from orchestrator.preview.records import Wiring
+from orchestrator.preview.state import State
+from orchestrator.store.dumps import folder
 from tests.support.world import World
-from worker.backups import back_up
-from worker.watchdog import watch
+from worker.upkeep.backups import back_up
+from worker.upkeep.watchdog import watch
 
 NAME = "previewd_812_7"
 

@@ -12,10 +12,9 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from orchestrator.attempts import OF_ONE_PEER, WINDOW_SECONDS
-from orchestrator.databases import Budget
-from orchestrator.errors import LaunchError
-from orchestrator.ingress import (
+from orchestrator.databases.connections import Budget
+from orchestrator.databases.usage import Measured
+from orchestrator.ports.ingress import (
     COMMIT_HEADER,
     PROBE_HEADER,
     ROUTE_HEADER,
@@ -23,16 +22,16 @@ from orchestrator.ingress import (
     UPSTREAM_HEADER,
     route_token,
 )
-from orchestrator.preview import PreviewId, State, Step
-from orchestrator.reconcile import Action, Do, Kind
-from orchestrator.settings import Settings, asyncpg_url
-from orchestrator.store import Delivery, Hint, Lease, Store, connect
-from orchestrator.tables import CHANNEL
-from orchestrator.usage import Measured
-from orchestrator.wiring import WiredValue, Wiring
+from orchestrator.preview.errors import LaunchError
+from orchestrator.preview.records import Leak, WiredValue, Wiring
+from orchestrator.preview.state import PreviewId, State, Step
+from orchestrator.runtime.settings import Settings, asyncpg_url
+from orchestrator.store.store import Delivery, Hint, Lease, Store, connect
+from orchestrator.store.tables import CHANNEL
 from tests.support.servers import Servers, WebProcess, web_process
 from tests.support.wait import eventually
 from webhooks.app import create_app
+from webhooks.throttle import OF_ONE_PEER, WINDOW_SECONDS
 
 TOKEN = "admin-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -467,8 +466,8 @@ async def test_a_person_signs_in_looks_redeploys_and_signs_out(client: httpx.Asy
 async def test_leaks_are_shown_and_counted(client: httpx.AsyncClient, store: Store) -> None:
     await sign_in(client)
     assert "No worker has looked yet" in (await client.get("/leaks")).text
-    leak = Action(do=Do.CLEAR, kind=Kind.VOLUME, name="<b>", preview=SHOP, reason="preview 4211-7 is removed")
-    await store.leaks.record([leak], [Kind.ROUTE], "host, process 1")
+    leak = Leak(kind="volume", name="<b>", preview="4211-7", reason="preview 4211-7 is removed", since=None)
+    await store.leaks.record([leak], ["route"], "host, process 1")
     try:
         page = (await client.get("/leaks")).text
         for words in ("&lt;b&gt;", "preview 4211-7 is removed", "by the worker on host, process 1", "of: route."):

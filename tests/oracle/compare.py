@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.compose.canonical import canonical
-from orchestrator.compose.project import project
-from orchestrator.errors import ComposeError
+from orchestrator.compose.project.project import project
+from orchestrator.preview.errors import ComposeError
 from tests.unit.compose.oracle import binary
 
 VARIABLES: Mapping[str, str] = {"HOME": "/home/user", "FOO": "first", "EMPTY": "", "DOLLAR": "v$x", "NUMBER": "3"}

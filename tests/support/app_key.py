@@ -5,7 +5,7 @@ from functools import cache
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from orchestrator.adapters.github_app import AppKey
+from orchestrator.adapters.github.app import AppKey
 
 
 @cache

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
-from orchestrator.ports import ContextEntry
+from orchestrator.ports.sources import ContextEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from orchestrator.adapters.engine import DEFAULT_URL, DockerEngine
-from orchestrator.errors import TemporaryError
+from orchestrator.adapters.engine.engine import DEFAULT_URL, DockerEngine
+from orchestrator.preview.errors import TemporaryError
 
 ENGINE_URL = os.environ.get("PREVIEWD_DOCKER_HOST") or os.environ.get("DOCKER_HOST") or DEFAULT_URL
 LABEL = "dev.previewd.test"

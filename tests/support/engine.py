@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import docker
 
-from orchestrator.names import INSTANCE_LABEL
+from orchestrator.preview.names import INSTANCE_LABEL
 
 
 @dataclass(frozen=True, slots=True)

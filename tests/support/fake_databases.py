@@ -5,11 +5,14 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import IO
 
-from orchestrator import names
-from orchestrator.compose.database.servers import ServerFacts
-from orchestrator.databases import Budget, DatabaseSize, Fill, Limits, Policed, Template
-from orchestrator.errors import DatabaseFull, NoConnectionsLeft, OperatorError, TemporaryError
-from orchestrator.ports import DatabaseAccess
+from orchestrator.compose.database.images import ServerFacts
+from orchestrator.databases.connections import Budget
+from orchestrator.databases.limits import DatabaseSize, Fill, Limits
+from orchestrator.databases.sessions import Policed
+from orchestrator.databases.templates import Template
+from orchestrator.ports.databases import DatabaseAccess
+from orchestrator.preview import names
+from orchestrator.preview.errors import DatabaseFull, NoConnectionsLeft, OperatorError, TemporaryError
 from tests.support.fake_engine import Stage, at_once
 
 Before = Callable[[str, str], Awaitable[None]]

@@ -14,17 +14,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orchestrator.errors import BuildError, ImageMissing, LaunchError, OperatorError, TemporaryError
-from orchestrator.ports import (
-    BuildContext,
-    BuildRequest,
-    Command,
-    ContainerStatus,
-    EngineEvent,
-    EngineObject,
-    Image,
-    Log,
-)
+from orchestrator.ports.engine import BuildRequest, Command, ContainerStatus, EngineEvent, EngineObject, Image, Log
+from orchestrator.ports.sources import BuildContext
+from orchestrator.preview.errors import BuildError, ImageMissing, LaunchError, OperatorError, TemporaryError
 
 Before = Callable[[str, tuple[object, ...]], Awaitable[None]]
 """Called before each call takes effect, with its name and arguments. May wait, raise, or be cancelled."""

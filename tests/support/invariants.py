@@ -15,16 +15,16 @@ from typing import Any
 from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from orchestrator.feedback import plain
-from orchestrator.names import COMMIT_LABEL, INSTANCE_LABEL, PULL_LABEL
-from orchestrator.observe import observe
-from orchestrator.policy import Pull
-from orchestrator.ports import ContainerStatus, EngineObject
-from orchestrator.preview import State
-from orchestrator.tables import deployments, previews, subnets
+from orchestrator.ports.engine import ContainerStatus, EngineObject
+from orchestrator.preview.names import COMMIT_LABEL, INSTANCE_LABEL, PULL_LABEL
+from orchestrator.preview.state import State
+from orchestrator.preview.trust import Pull
+from orchestrator.reconcile.observe import observe
+from orchestrator.reporting.comment import plain
+from orchestrator.store.tables import deployments, previews, subnets
 from tests.support.world import World
-from worker.binds import binds_folder
-from worker.reconcile import reach_of
+from worker.containers.host_files import binds_folder
+from worker.upkeep.rounds import reach_of
 
 _AT_REST = frozenset({State.READY, State.WAITING, State.FAILED, State.REMOVED})
 _COMMIT = re.compile(r"\b[0-9a-f]{40}\b")

@@ -16,30 +16,31 @@ from uuid import uuid4
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.adapters.engine import DockerEngine
+from orchestrator.adapters.engine.engine import DockerEngine
 from orchestrator.compose.database import Placement, forms
 from orchestrator.compose.model import Stack
 from orchestrator.compose.prepare import Prepared
-from orchestrator.compose.read import read
 from orchestrator.compose.route import Route
-from orchestrator.errors import LeaseLost
-from orchestrator.names import Names
-from orchestrator.policy import Pull
-from orchestrator.preview import STATE_DURING, PreviewId, State, Step
-from orchestrator.settings import Settings
-from orchestrator.store import Delivery, Hint, Lease, Store
-from orchestrator.together import alongside
-from orchestrator.vault import Vault
-from orchestrator.views import Views
+from orchestrator.compose.services.stack import read
+from orchestrator.preview.errors import LeaseLost
+from orchestrator.preview.names import Names
+from orchestrator.preview.state import STATE_DURING, PreviewId, State, Step
+from orchestrator.preview.trust import Pull
+from orchestrator.runtime.concurrency import alongside
+from orchestrator.runtime.settings import Settings
+from orchestrator.store.encryption import Vault
+from orchestrator.store.queries import Views
+from orchestrator.store.store import Delivery, Hint, Lease, Store
 from tests.support.docker import ENGINE_URL
 from tests.support.engine import remove_everything_of
-from worker.containers import discard_unserving, plan
-from worker.context import Hands
-from worker.deployment import Deployment
-from worker.gate import Gate
-from worker.journal import Journal
+from worker.cleanup.unserving import discard_unserving
+from worker.containers.plan import plan
+from worker.context.build_slots import Turns
+from worker.context.context import Hands
+from worker.deployment.deployment import Deployment
+from worker.deployment.gate import Gate
+from worker.deployment.journal import Journal
 from worker.steps import environment, launch, teardown
-from worker.turns import Turns
 
 PATH = "compose.yaml"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.names import Names
-from orchestrator.preview import PreviewId
+from orchestrator.preview.names import Names
+from orchestrator.preview.state import PreviewId
 from tests.support.apps import tiny
 from tests.support.fake_databases import FakeDatabase
 from tests.support.fake_engine import Program

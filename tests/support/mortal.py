@@ -17,18 +17,18 @@ import httpx
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator import fence
-from orchestrator.errors import ForgeUnavailable, TemporaryError, Unavailable
-from orchestrator.fence import LEASE_SECONDS, Fence
-from orchestrator.store import Lease, Store
-from orchestrator.telling import Told
-from orchestrator.views import Views
+from orchestrator.preview.errors import ForgeUnavailable, TemporaryError, Unavailable
+from orchestrator.runtime import fence
+from orchestrator.runtime.fence import LEASE_SECONDS, Fence
+from orchestrator.store.queries import Views
+from orchestrator.store.reports import Told
+from orchestrator.store.store import Lease, Store
 from tests.support.faults import ANY_CALL, Fault, Mode, Moment, Place, hand_of, is_record
 from tests.support.scene import MOST_ROUNDS, Crew, Redis, work
 from tests.support.world import World
-from worker.context import Hands
-from worker.jobs import most
-from worker.turns import Turns
+from worker.context.build_slots import Turns
+from worker.context.context import Hands
+from worker.jobs.kinds import most
 
 T = TypeVar("T")
 

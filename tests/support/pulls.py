@@ -1,6 +1,6 @@
 """A pull request of one of the team, as GitHub describes it: tests change what they are about."""
 
-from orchestrator.policy import Pull
+from orchestrator.preview.trust import Pull
 
 PULL = Pull(
     repository=812,

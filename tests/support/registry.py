@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from orchestrator.adapters.embedded.ports import free_port
+from orchestrator.adapters.embedded.addresses import free_port
 
 PROGRAM = Path(__file__).parents[2] / ".cache" / "registry" / "usr" / "bin" / "docker-registry"
 USER, PASSWORD = "ann", "s3cr3t-of-ann"

@@ -9,17 +9,17 @@ from typing import Any
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.ports import Image
-from orchestrator.preview import PreviewId
-from orchestrator.queue import Queue
-from orchestrator.tables import metadata, previews
+from orchestrator.ports.engine import Image
+from orchestrator.preview.state import PreviewId
+from orchestrator.runtime.queue import Queue
+from orchestrator.store.tables import metadata, previews
 from tests.support.fake_engine import Recipe
 from tests.support.world import COMPOSE, World
-from worker import jobs
-from worker.context import Hands
-from worker.reconcile import make_round
-from worker.running import Running
-from worker.sweep import sweep
+from worker.context.context import Hands
+from worker.context.tasks import Running
+from worker.jobs import kinds
+from worker.jobs.sweep import sweep
+from worker.upkeep.rounds import make_round
 
 MOST_ROUNDS = 40
 
@@ -67,7 +67,7 @@ async def work(hands: Hands, redis: Redis) -> bool:
     assert isinstance(hands.running, Crew)
     woken, redis.woken = redis.woken, set()
     for preview in woken:
-        jobs.converge(hands, preview)
+        kinds.converge(hands, preview)
     await sweep(hands)
     return await hands.running.rest()
 
@@ -89,7 +89,7 @@ class Scene:
         world.engine.recipes["Dockerfile"] = Recipe(lines=("COPY . .", "exporting"))
         world.engine.registry["redis:7"] = Image(id="sha256:redis", exposed_ports=(6379,), volumes=("/spare",))
         redis = Redis()
-        running = Crew(jobs.most(world.hands.settings))
+        running = Crew(kinds.most(world.hands.settings))
         world.hands = replace(world.hands, queue=Wakeups(redis), running=running)
         return cls(world, redis, database)
 

@@ -17,10 +17,10 @@ import httpx
 import pytest
 
 from orchestrator.adapters.embedded import postgres, programs, redis
-from orchestrator.adapters.embedded.ports import free_port
+from orchestrator.adapters.embedded.addresses import free_port
 from orchestrator.adapters.embedded.postgres import PostgresServer
 from orchestrator.adapters.embedded.redis import RedisServer
-from orchestrator.supervisor import Part, supervise
+from orchestrator.adapters.embedded.supervisor import Part, supervise
 from tests.support.debian_postgres import debian_postgres, libraries
 from tests.support.wait import eventually
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from orchestrator.ports import DatabaseAccess
+from orchestrator.ports.databases import DatabaseAccess
 
 ENDED = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """How a client learns that the server ended its session: it was waiting, idle, or just about to ask."""

@@ -15,17 +15,17 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.policy import Pull
-from orchestrator.preview import PreviewId
-from orchestrator.queue import Queue
-from orchestrator.settings import Settings
-from orchestrator.store import Delivery, Hint, Recorded
+from orchestrator.preview.state import PreviewId
+from orchestrator.preview.trust import Pull
+from orchestrator.runtime.queue import Queue
+from orchestrator.runtime.settings import Settings
+from orchestrator.store.store import Delivery, Hint, Recorded
 from tests.support.faults import Fault, Mode, Moment
 from tests.support.mortal import Killed, restart_postgres
 from tests.support.scene import Redis, Wakeups
-from webhooks import body, routes
 from webhooks.app import create_app
-from webhooks.signature import Verifier, sign
+from webhooks.receiver import body, receiver
+from webhooks.receiver.signature import Verifier, sign
 
 SECRET = "a webhook secret"
 DEADLINE_SECONDS = 0.3
@@ -148,10 +148,10 @@ class Door:
         self.post = _Post()
         patch.setattr("webhooks.app.connect", lambda *_, **__: database)
         patch.setattr("webhooks.app.open_queue", lambda _: self.post)
-        patch.setattr(routes, "Verifier", _Verifier)
+        patch.setattr(receiver, "Verifier", _Verifier)
         patch.setattr(body, "BODY_SECONDS", DEADLINE_SECONDS)
-        patch.setattr(routes, "RECORD_SECONDS", DEADLINE_SECONDS)
-        patch.setattr(routes, "WAKE_SECONDS", DEADLINE_SECONDS)
+        patch.setattr(receiver, "RECORD_SECONDS", DEADLINE_SECONDS)
+        patch.setattr(receiver, "WAKE_SECONDS", DEADLINE_SECONDS)
         secret = SecretStr("postgresql://not.used/x")
         self._app = create_app(
             Settings(

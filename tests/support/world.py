@@ -16,29 +16,30 @@ from pydantic import SecretStr
 from sqlalchemy import select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator import fence
-from orchestrator.environments import ForgeDeployment
-from orchestrator.errors import ForgeUnavailable
-from orchestrator.ingress import COMMIT_HEADER, ROUTE_HEADER, ROUTE_STATUS, UPSTREAM_HEADER, route_token
-from orchestrator.names import host_name, instance_labels
-from orchestrator.policy import Pull
-from orchestrator.ports import Branch, Checkout, Image
-from orchestrator.preview import PreviewId
-from orchestrator.queue import Queue
-from orchestrator.records import Preview
-from orchestrator.settings import Settings
-from orchestrator.store import Delivery, Hint, Store
-from orchestrator.tables import previews
-from orchestrator.vault import Vault
-from orchestrator.views import Views
+from orchestrator.ports.engine import Image
+from orchestrator.ports.forge import Branch, ForgeDeployment
+from orchestrator.ports.ingress import COMMIT_HEADER, ROUTE_HEADER, ROUTE_STATUS, UPSTREAM_HEADER, route_token
+from orchestrator.ports.sources import Checkout
+from orchestrator.preview.errors import ForgeUnavailable
+from orchestrator.preview.names import host_name, instance_labels
+from orchestrator.preview.records import Preview
+from orchestrator.preview.state import PreviewId
+from orchestrator.preview.trust import Pull
+from orchestrator.runtime import fence
+from orchestrator.runtime.queue import Queue
+from orchestrator.runtime.settings import Settings
+from orchestrator.store.encryption import Vault
+from orchestrator.store.queries import Views
+from orchestrator.store.store import Delivery, Hint, Store
+from orchestrator.store.tables import previews
 from tests.support.apps import tiny
 from tests.support.context import MemoryContext
 from tests.support.fake_databases import FakeDatabases
 from tests.support.fake_engine import FakeEngine
 from tests.support.pulls import PULL
-from worker.context import Hands
+from worker.context.build_slots import Turns
+from worker.context.context import Hands
 from worker.converge import converge
-from worker.turns import Turns
 
 FIRST, SECOND, BASE = "a" * 40, "b" * 40, "0" * 40
 READS = frozenset(

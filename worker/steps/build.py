@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from orchestrator.compose.model import Service
-from orchestrator.errors import BuildError, ImageMissing, LaunchError
-from orchestrator.preview import State
-from orchestrator.together import together
-from worker.deployment import Deployment
-from worker.images import Recipe, qualified
-from worker.recipes import pull, recipe_of, refuse_other_previews
-from worker.stack import read_stack
+from orchestrator.preview.errors import BuildError, ImageMissing, LaunchError
+from orchestrator.preview.state import State
+from orchestrator.runtime.concurrency import together
+from worker.deployment.deployment import Deployment
+from worker.deployment.recipe import Recipe, qualified
+from worker.deployment.recipes import pull, recipe_of, refuse_other_previews
+from worker.deployment.stack import read_stack
 
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 30.0

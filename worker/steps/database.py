@@ -7,20 +7,20 @@ asks for another; and before a commit changes what an older one serves from, the
 import secrets
 from dataclasses import dataclass, replace
 
-from orchestrator import copying
-from orchestrator.alembic_tree import MigrationTree, diagnose
-from orchestrator.code.files import migration_files
+from orchestrator.codebase.alembic.revisions import MigrationTree, diagnose
+from orchestrator.codebase.files import migration_files
 from orchestrator.compose.model import DatabaseBlock, DatabaseMode, Template
-from orchestrator.copying import Origin
-from orchestrator.holding import Holding, Undo
-from orchestrator.names import MARK_LENGTH
-from orchestrator.preview import PreviewId, State
-from orchestrator.vault import DATABASE_PASSWORD
-from worker.containers import discard_unserving
-from worker.databases import discard_snapshot, drop_unfinished, take_back
-from worker.deployment import Deployment
-from worker.line import require_connections
-from worker.stack import read_migrations, read_prepared
+from orchestrator.databases import resets, templates
+from orchestrator.databases.record import Holding, Undo
+from orchestrator.databases.templates import Origin
+from orchestrator.preview.names import MARK_LENGTH
+from orchestrator.preview.state import PreviewId, State
+from orchestrator.store.encryption import DATABASE_PASSWORD
+from worker.admission import require_connections
+from worker.cleanup.rollback import discard_snapshot, drop_unfinished, take_back
+from worker.cleanup.unserving import discard_unserving
+from worker.deployment.deployment import Deployment
+from worker.deployment.stack import read_migrations, read_prepared
 
 _TOLD_FAULTS = 10
 """So many faults of the migrations are told: a commit may have thousands."""
@@ -90,7 +90,7 @@ async def _take_back_what_an_earlier_run_left(deployment: Deployment) -> None:
     row = await hands.store.own(lease)
     holding, reset_requested = Holding.read(row.database), row.reset_requested > row.settled
     undo = None if holding is None else holding.undo
-    if undo and (undo.commit != deployment.commit or (reset_requested and undo.reset != copying.ASKED_FOR)):
+    if undo and (undo.commit != deployment.commit or (reset_requested and undo.reset != resets.ASKED_FOR)):
         await deployment.permit()
         await discard_unserving(hands, lease)
         await take_back(hands, lease)
@@ -122,12 +122,12 @@ async def _origin(work: _Work) -> Origin:
     hands, pull = work.deployment.hands, work.deployment.pull
     if work.block.template is Template.EMPTY:
         return Origin(source=None, said="empty, as x-preview asks")
-    templates = await hands.databases.templates()
+    made = await hands.databases.templates()
     if work.tree is None:
-        is_missed = work.has_migrations or copying.of_branch(templates, pull.repository, pull.base_branch)
+        is_missed = work.has_migrations or templates.of_branch(made, pull.repository, pull.base_branch)
         why = "empty: without migrations of Alembic nothing tells whether a copy would fit"
         return Origin(source=None, said=why if is_missed else "")
-    found = copying.origin(templates, pull.repository, pull.base_branch, work.tree)
+    found = templates.origin(made, pull.repository, pull.base_branch, work.tree)
     if found is not None:
         return found
     making = await hands.views.template(PreviewId(pull.repository, 0))
@@ -160,23 +160,23 @@ async def _keep_or_reset(work: _Work, holding: Holding) -> None:
 async def _reset_reason(work: _Work, holding: Holding, revisions: frozenset[str] | None) -> str:
     deployment, policy = work.deployment, work.block.reset
     is_new = holding.commit != deployment.commit
-    follows = not is_new or not copying.asks_for_descent(policy)
+    follows = not is_new or not resets.asks_for_descent(policy)
     if not follows:
         repository = deployment.pull.repository
         follows = await deployment.hands.forge.is_ancestor(repository, holding.commit, deployment.commit)
-    return copying.reset_reason(
+    return resets.reset_reason(
         policy,
         requested=work.reset_requested,
         is_new=is_new,
         follows=follows,
-        changed=copying.changed_migrations(holding.migrations, work.tree, revisions),
+        changed=resets.changed_migrations(holding.migrations, work.tree, revisions),
     )
 
 
 def _may_migrate(work: _Work, holding: Holding, revisions: frozenset[str] | None) -> bool:
     """Whether this commit may change the tables. What cannot be read is taken to do so when the commit is new."""
     if work.tree is not None:
-        return copying.will_migrate(work.tree, revisions)
+        return resets.will_migrate(work.tree, revisions)
     return work.has_migrations and holding.commit != work.deployment.commit
 
 
@@ -189,7 +189,7 @@ async def _plan_the_way_back(work: _Work, holding: Holding, revisions: frozenset
         snapshot=deployment.names.way_back(secrets.token_hex(MARK_LENGTH // 2)),
         revisions=tuple(sorted(revisions)) if known and revisions is not None else None,
         reset=reason,
-        migrations=copying.digests(work.tree),
+        migrations=resets.digests(work.tree),
     )
     await _keep(work, replace(holding, undo=undo))
     return undo
@@ -229,7 +229,7 @@ async def _have(work: _Work, source: str | None = None) -> None:
 
 
 def _of_this_commit(work: _Work, holding: Holding) -> Holding:
-    return replace(holding, commit=work.deployment.commit, migrations=copying.digests(work.tree))
+    return replace(holding, commit=work.deployment.commit, migrations=resets.digests(work.tree))
 
 
 async def _keep(work: _Work, holding: Holding) -> None:

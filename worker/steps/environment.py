@@ -10,15 +10,15 @@ import secrets
 from dataclasses import asdict
 from pathlib import Path
 
-from orchestrator import fence
-from orchestrator.compose.capped import capped
+from orchestrator.compose.engine.capped import capped
+from orchestrator.compose.engine.request import files_of
 from orchestrator.compose.model import FileMount, MountKind, Stack
-from orchestrator.compose.requests import files_of
-from orchestrator.data_dir import write_private
-from orchestrator.errors import ComposeError, OperatorError
-from orchestrator.together import in_thread
-from orchestrator.wiring import wiring
-from worker.binds import (
+from orchestrator.compose.wiring import wiring
+from orchestrator.preview.errors import ComposeError, OperatorError
+from orchestrator.runtime import fence
+from orchestrator.runtime.concurrency import in_thread
+from orchestrator.runtime.data_dir import write_private
+from worker.containers.host_files import (
     READABLE_BY_ALL,
     HostFiles,
     binds_folder,
@@ -30,9 +30,9 @@ from worker.binds import (
     secrets_folder,
     tree_digest,
 )
-from worker.containers import limits_of
-from worker.deployment import Deployment
-from worker.stack import read_prepared
+from worker.containers.plan import limits_of
+from worker.deployment.deployment import Deployment
+from worker.deployment.stack import read_prepared
 
 
 async def run(deployment: Deployment) -> None:

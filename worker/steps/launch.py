@@ -17,16 +17,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from orchestrator.compose.model import Condition, Hook, Service, Stack
-from orchestrator.diagnosis import remedy_for
-from orchestrator.errors import LaunchError, PreviewdError
-from orchestrator.ports import Command, ContainerStatus
-from orchestrator.together import together
-from worker.binds import without_host_paths
-from worker.containers import Plan, Planned, needs, output_tail, plan, require_own_end
-from worker.deployment import Deployment
-from worker.hooks import run_pre_stop
-from worker.networks import ensure_network, ensure_volume
-from worker.stack import read_stack
+from orchestrator.ports.engine import Command, ContainerStatus
+from orchestrator.preview.errors import LaunchError, PreviewdError
+from orchestrator.reporting.remedies import remedy_for
+from orchestrator.runtime.concurrency import together
+from worker.containers.endings import output_tail, require_own_end
+from worker.containers.hooks import run_pre_stop
+from worker.containers.host_files import without_host_paths
+from worker.containers.networks import ensure_network, ensure_volume
+from worker.containers.plan import Plan, Planned, needs, plan
+from worker.deployment.deployment import Deployment
+from worker.deployment.stack import read_stack
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import httpx
 
 from orchestrator.compose.route import Route
-from orchestrator.diagnosis import remedy_for
-from orchestrator.errors import OperatorError, ProbeError, TemporaryError
-from orchestrator.ports import ContainerStatus
-from worker.containers import Plan, Planned, network_name, output_tail, plan, require_own_end
-from worker.deployment import Deployment
-from worker.stack import read_stack
+from orchestrator.ports.engine import ContainerStatus
+from orchestrator.preview.errors import OperatorError, ProbeError, TemporaryError
+from orchestrator.reporting.remedies import remedy_for
+from worker.containers.endings import output_tail, require_own_end
+from worker.containers.plan import Plan, Planned, network_name, plan
+from worker.deployment.deployment import Deployment
+from worker.deployment.stack import read_stack
 
 PROBE_HEADER = "X-Previewd-Probe"
 COMMIT_HEADER = "X-Previewd-Commit"

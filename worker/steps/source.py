@@ -1,6 +1,6 @@
 """Fetch the commit, as git objects. Nothing of it is run or checked out."""
 
-from worker.deployment import Deployment
+from worker.deployment.deployment import Deployment
 
 
 async def run(deployment: Deployment) -> None:

@@ -1,14 +1,14 @@
 """Remove everything that a preview owns. May be run again at any point: what is gone already is passed over."""
 
-from orchestrator.data_dir import remove_folder
-from orchestrator.dumping import remove_all
-from orchestrator.names import Names
-from orchestrator.ports import EngineObject
-from orchestrator.store import Lease
-from orchestrator.together import in_thread, together
-from worker.binds import binds_folder
-from worker.context import Hands
-from worker.housekeeping import tidy_images
+from orchestrator.ports.engine import EngineObject
+from orchestrator.preview.names import Names
+from orchestrator.runtime.concurrency import in_thread, together
+from orchestrator.runtime.data_dir import remove_folder
+from orchestrator.store.dumps import remove_all
+from orchestrator.store.store import Lease
+from worker.cleanup.images import tidy_images
+from worker.containers.host_files import binds_folder
+from worker.context.context import Hands
 
 
 async def run(hands: Hands, lease: Lease) -> None:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import asyncpg
 
-from orchestrator.adapters.embedded import ports, programs
+from orchestrator.adapters.embedded import addresses, programs
 from orchestrator.adapters.embedded.programs import Program
-from orchestrator.data_dir import write_private
-from orchestrator.errors import ConfigurationError, OperatorError
-from orchestrator.supervisor import Part
+from orchestrator.adapters.embedded.supervisor import Part
+from orchestrator.preview.errors import ConfigurationError, OperatorError
+from orchestrator.runtime.data_dir import write_private
 
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 3.0
@@ -70,7 +70,7 @@ async def prepare(server: PostgresServer) -> None:
     else:
         await _create(server)
     for address in (LOOPBACK, *server.gateways):
-        ports.require_free(server.name, address, server.port)
+        addresses.require_free(server.name, address, server.port)
     _hand_over(server, server.data / "postgresql.conf", configuration(server))
     _hand_over(server, server.data / "pg_hba.conf", host_based_access(server))
 
@@ -97,7 +97,7 @@ async def answers(server: PostgresServer) -> bool:
         return False
     await connection.close()
     for address in server.gateways:
-        if not await ports.listens(address, server.port):
+        if not await addresses.listens(address, server.port):
             return False
     return True
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from orchestrator.errors import ConfigurationError
+from orchestrator.preview.errors import ConfigurationError
 
 UNPRIVILEGED = "nobody"
 OLDEST_POSTGRES = 15

@@ -12,10 +12,10 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from orchestrator.adapters.embedded import ports, programs
+from orchestrator.adapters.embedded import addresses, programs
 from orchestrator.adapters.embedded.programs import Program
-from orchestrator.data_dir import write_private
-from orchestrator.supervisor import Part
+from orchestrator.adapters.embedded.supervisor import Part
+from orchestrator.runtime.data_dir import write_private
 
 LOOPBACK = "127.0.0.1"
 MEMORY = "128mb"
@@ -49,7 +49,7 @@ async def prepare(server: RedisServer) -> None:
     """Write the configuration. ConfigurationError when the account may not reach it."""
     server.home.mkdir(parents=True, exist_ok=True)
     programs.require_entry(server.home, server.user)
-    ports.require_free(server.name, LOOPBACK, server.port)
+    addresses.require_free(server.name, LOOPBACK, server.port)
     write_private(server.file, configuration(server))
     if server.user:
         shutil.chown(server.home, server.user)

@@ -1,4 +1,4 @@
-"""The previews' Postgres server: one database and one role per preview, each closed to all others."""
+"""The previews' Postgres server: databases, roles and sessions, held apart from each other."""
 
 from orchestrator.adapters.postgres.server import PostgresDatabases
 

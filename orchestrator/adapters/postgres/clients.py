@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from orchestrator import fence
 from orchestrator.adapters.embedded.programs import find_client
-from orchestrator.errors import OperatorError
+from orchestrator.preview.errors import OperatorError
+from orchestrator.runtime import fence
 
 LOCK_SECONDS = 60
 """A dump waits so long for a migration that has locked a table."""

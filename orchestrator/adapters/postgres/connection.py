@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from orchestrator import fence
-from orchestrator.errors import ConfigurationError, DiskFull, OperatorError, Unavailable
+from orchestrator.preview.errors import ConfigurationError, DiskFull, OperatorError, Unavailable
+from orchestrator.runtime import fence
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from orchestrator.adapters.postgres.connection import COPY_SECONDS, quoted
-from orchestrator.databases import can_clone, strategy
-from orchestrator.errors import TemporaryError
-from orchestrator.together import alongside
+from orchestrator.databases.templates import can_clone, strategy
+from orchestrator.preview.errors import TemporaryError
+from orchestrator.runtime.concurrency import alongside
 
 if TYPE_CHECKING:
     from orchestrator.adapters.postgres.connection import Connection

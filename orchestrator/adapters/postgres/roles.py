@@ -11,8 +11,9 @@ import asyncpg
 
 from orchestrator.adapters.postgres import copies
 from orchestrator.adapters.postgres.connection import plain, quoted, waiting_shortly
-from orchestrator.databases import Budget, Limits
-from orchestrator.errors import NoConnectionsLeft, OperatorError, TemporaryError
+from orchestrator.databases.connections import Budget
+from orchestrator.databases.limits import Limits
+from orchestrator.preview.errors import NoConnectionsLeft, OperatorError, TemporaryError
 
 if TYPE_CHECKING:
     from orchestrator.adapters.postgres.connection import Connection

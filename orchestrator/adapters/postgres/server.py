@@ -8,15 +8,18 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING
 
-from orchestrator import names
 from orchestrator.adapters.postgres import copies, roles, tenant, watchdog
 from orchestrator.adapters.postgres.clients import Clients
 from orchestrator.adapters.postgres.connection import Server, quoted
-from orchestrator.compose.database.servers import ServerFacts
-from orchestrator.databases import SHUT, Budget, DatabaseSize, Fill, Limits, Policed, Template
-from orchestrator.errors import DatabaseFull, OperatorError
-from orchestrator.names import DatabaseKind
-from orchestrator.ports import DatabaseAccess
+from orchestrator.compose.database.images import ServerFacts
+from orchestrator.databases.connections import Budget
+from orchestrator.databases.limits import SHUT, DatabaseSize, Fill, Limits
+from orchestrator.databases.sessions import Policed
+from orchestrator.databases.templates import Template
+from orchestrator.ports.databases import DatabaseAccess
+from orchestrator.preview import names
+from orchestrator.preview.errors import DatabaseFull, OperatorError
+from orchestrator.preview.names import DatabaseKind
 
 if TYPE_CHECKING:
     from orchestrator.adapters.postgres.connection import Connection

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from orchestrator.adapters.postgres.connection import connect, plain
-from orchestrator.errors import ScriptError, Unavailable
+from orchestrator.preview.errors import ScriptError, Unavailable
 
 if TYPE_CHECKING:
     from orchestrator.adapters.postgres.connection import Connection

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from orchestrator import names
 from orchestrator.adapters.postgres import copies
 from orchestrator.adapters.postgres.connection import quoted, waiting_shortly
-from orchestrator.databases import DatabaseSize, EndedSession, Fill, Limits, Session, overdue
-from orchestrator.names import DatabaseKind
+from orchestrator.databases.limits import DatabaseSize, Fill, Limits
+from orchestrator.databases.sessions import EndedSession, Session, overdue
+from orchestrator.preview import names
+from orchestrator.preview.names import DatabaseKind
 
 if TYPE_CHECKING:
     from orchestrator.adapters.postgres.connection import Connection

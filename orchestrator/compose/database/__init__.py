@@ -1,11 +1,11 @@
-"""How a stack uses Postgres, and the stack again with the preview's own database in its place. Pure."""
+"""How a stack uses Postgres, and the stack again with the preview's own database in its place."""
 
-from orchestrator.compose.database.forms import Forms, forms
+from orchestrator.compose.database.detection import replaced_service
+from orchestrator.compose.database.images import Needs, ServerFacts, image_name, is_postgres, requirements
 from orchestrator.compose.database.placement import Placement, container_urls, kept, placement
-from orchestrator.compose.database.records import Rewrite, rewrites
+from orchestrator.compose.database.rewrites import Rewrite, rewrites
 from orchestrator.compose.database.rewriting import rewrite
-from orchestrator.compose.database.servers import Needs, ServerFacts, image_name, is_postgres, requirements
-from orchestrator.compose.database.stacks import replaced_service
+from orchestrator.compose.database.url_forms import Forms, forms
 from orchestrator.compose.database.urls import SCHEMES, URL_VARIABLES, DatabaseUrls, PostgresUrl, masked, read_url
 
 __all__ = [

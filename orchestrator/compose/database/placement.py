@@ -4,9 +4,9 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from orchestrator.code.extensions import created_extensions
-from orchestrator.compose.database.servers import Needs, ServerFacts, is_postgres, notes, requirements, with_extensions
-from orchestrator.compose.database.stacks import replaced_service
+from orchestrator.codebase.extensions import created_extensions
+from orchestrator.compose.database.detection import replaced_service
+from orchestrator.compose.database.images import Needs, ServerFacts, is_postgres, notes, requirements, with_extensions
 from orchestrator.compose.database.urls import DatabaseUrls
 from orchestrator.compose.model import DatabaseMode, MountKind, Service, Stack
 

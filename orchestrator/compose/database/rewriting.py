@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.compose.database.families import (
+from orchestrator.compose.database.detection import names_of, postgres_urls
+from orchestrator.compose.database.placement import Placement
+from orchestrator.compose.database.urls import DatabaseUrls, read_url
+from orchestrator.compose.database.variable_families import (
     FILE,
     Part,
     family_members,
@@ -15,9 +18,6 @@ from orchestrator.compose.database.families import (
     names_a_host,
     own_part,
 )
-from orchestrator.compose.database.placement import Placement
-from orchestrator.compose.database.stacks import names_of, postgres_urls
-from orchestrator.compose.database.urls import DatabaseUrls, read_url
 from orchestrator.compose.model import FileMount, Hook, MountKind, Service, Stack
 
 _FLAG = re.compile(r"(?P<flag>-{1,2}[\w-]+=)(?P<value>.+)")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from orchestrator.compose.model import Driver
+from orchestrator.codebase.python.packages import Driver
 
 URL_VARIABLES = frozenset({"DATABASE_URL", "ALEMBIC_DATABASE_URL"})
 """The injected variables that hold the preview's own database."""

@@ -11,17 +11,19 @@ from typing import IO, Any
 
 import pytest
 
-from orchestrator import fence, ports
-from orchestrator.adapters.engine import DockerEngine
-from orchestrator.adapters.git import GitSources
+from orchestrator.adapters.engine.engine import DockerEngine
+from orchestrator.adapters.git.sources import GitSources
 from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.adapters.postgres.clients import Clients
-from orchestrator.data_dir import remove_folder
-from orchestrator.databases import Limits
-from orchestrator.errors import LeaseLost
-from orchestrator.fence import Fence
-from orchestrator.policy import Pull
-from orchestrator.ports import BuildContext, BuildRequest, Command, Log
+from orchestrator.databases.limits import Limits
+from orchestrator.ports.databases import Databases
+from orchestrator.ports.engine import BuildRequest, Command, Engine, Log
+from orchestrator.ports.sources import BuildContext, Sources
+from orchestrator.preview.errors import LeaseLost
+from orchestrator.preview.trust import Pull
+from orchestrator.runtime import fence
+from orchestrator.runtime.data_dir import remove_folder
+from orchestrator.runtime.fence import Fence
 from tests.support.context import MemoryContext
 from tests.support.pulls import PULL
 from tests.support.recording_engine import RecordingEngine, recording_engine
@@ -53,7 +55,7 @@ ARGUMENTS: dict[Any, Any] = {
 """One for each type that a port asks for."""
 
 
-ASKED_UNDER_NO_LEASE: dict[type, set[str]] = {ports.Databases: {"ping"}, ports.Sources: {"kept"}}
+ASKED_UNDER_NO_LEASE: dict[type, set[str]] = {Databases: {"ping"}, Sources: {"kept"}}
 """Questions that change nothing and are about no preview: whether a server is there, and what there is at all."""
 
 
@@ -89,7 +91,7 @@ def fallen() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("is_connected", [False, True])
-@pytest.mark.parametrize("name", methods(ports.Engine))
+@pytest.mark.parametrize("name", methods(Engine))
 async def test_no_request_reaches_the_engine(recorder: RecordingEngine, name: str, *, is_connected: bool) -> None:
     engine = DockerEngine(recorder.url)
     try:
@@ -97,7 +99,7 @@ async def test_no_request_reaches_the_engine(recorder: RecordingEngine, name: st
             await engine._call("connect", lambda api: api.version(api_version=False))
         before = list(recorder.requests)
         with fallen(), pytest.raises(LeaseLost):
-            await call(ports.Engine, engine, name)
+            await call(Engine, engine, name)
         assert recorder.requests == before
     finally:
         await engine.close()
@@ -124,7 +126,7 @@ async def test_each_of_several_requests_of_one_call_asks(recorder: RecordingEngi
         await engine.close()
 
 
-@pytest.mark.parametrize("name", methods(ports.Databases))
+@pytest.mark.parametrize("name", methods(Databases))
 async def test_nothing_is_sent_to_the_previews_postgres(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     databases = PostgresDatabases("postgresql://a:b@127.0.0.1:9/postgres", "127.0.0.1", "previewd", Limits())
 
@@ -133,9 +135,9 @@ async def test_nothing_is_sent_to_the_previews_postgres(name: str, monkeypatch: 
 
     monkeypatch.setattr("asyncpg.connect", connect)
     with fallen(), pytest.raises(LeaseLost):
-        await call(ports.Databases, databases, name)
+        await call(Databases, databases, name)
     with pytest.raises(AssertionError, match="it was called"):
-        await call(ports.Databases, databases, name)
+        await call(Databases, databases, name)
 
 
 async def test_no_client_program_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -155,11 +157,11 @@ async def test_no_client_program_is_started(monkeypatch: pytest.MonkeyPatch, tmp
                 await work()
 
 
-@pytest.mark.parametrize("name", methods(ports.Sources))
+@pytest.mark.parametrize("name", methods(Sources))
 async def test_no_git_is_started_and_no_file_is_touched(name: str, tmp_path: Path) -> None:
     root, target = tmp_path / "repositories", tmp_path / "repositories" / "x"
     with fallen(), pytest.raises(LeaseLost):
-        await call(ports.Sources, GitSources(root), name)
+        await call(Sources, GitSources(root), name)
     assert not root.exists()
     assert not target.exists()
 

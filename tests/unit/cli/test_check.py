@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.check import Finding
 from orchestrator.cli import app
 from orchestrator.cli.check import _quote, _value
+from orchestrator.compose.check import Finding
 from orchestrator.compose.database import masked
-from orchestrator.errors import Place
+from orchestrator.preview.errors import Place
 from tests.support import apps
 from tests.support.apps import recognisable
 
@@ -170,7 +170,7 @@ def test_of_very_many_reasons_the_first_ones_are_told(
         asked.append(word)
         return ""
 
-    monkeypatch.setattr("orchestrator.compose.policy.nearest", nearest)
+    monkeypatch.setattr("orchestrator.compose.policy.judge.nearest", nearest)
     lines = "".join(f"    unknown{index}: 1\n" for index in range(9_000))
     (tmp_path / "compose.yaml").write_text(f"services:\n  a:\n    image: x\n    privileged: true\n{lines}")
     found = report(capsys, str(tmp_path))["refusals"]

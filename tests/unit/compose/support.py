@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from orchestrator.compose.model import Service, Stack
-from orchestrator.compose.read import read
+from orchestrator.compose.services.stack import read
 
 
 def stack_of(text: str, variables: Mapping[str, str] | None = None, **files: str) -> Stack:

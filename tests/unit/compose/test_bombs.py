@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from orchestrator.compose.dotenv import Dotenv, parse
-from orchestrator.compose.read import read
-from orchestrator.compose.sources import MAX_FILES, MAX_READ, Metered
-from orchestrator.errors import ComposeError
+from orchestrator.compose.project.sources import MAX_FILES, MAX_READ, Metered
+from orchestrator.compose.services.stack import read
+from orchestrator.compose.syntax.dotenv import Dotenv, parse
+from orchestrator.preview.errors import ComposeError
 from tests.support.endless import ends
 
 SERVICE = "services: {a: {image: x}}\n"
@@ -95,7 +95,7 @@ def test_a_file_of_variables_is_parsed_once_for_all_services(monkeypatch: pytest
         parsed.append(file)
         return parse(data, file, variables)
 
-    monkeypatch.setattr("orchestrator.compose.dotenv.parse", counting)
+    monkeypatch.setattr("orchestrator.compose.syntax.dotenv.parse", counting)
     services = "".join(f"  s{index}: {{image: x, env_file: [e, none.env]}}\n" for index in range(20))
     files = {"compose.yaml": f"services:\n{services}", "e": "A=1\n", ".env.example": "B=1\n"}
     read({path: text.encode() for path, text in files.items()}, "compose.yaml", {})

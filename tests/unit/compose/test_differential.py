@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.compose.model import Healthcheck, Mount, MountKind, Port, Service
-from orchestrator.compose.read import read
-from orchestrator.errors import ComposeError
+from orchestrator.compose.services.stack import read
+from orchestrator.preview.errors import ComposeError
 from tests.unit.compose import oracle
 
 pytestmark = pytest.mark.skipif(oracle.binary() is None, reason="no Compose binary in this environment")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import orchestrator.compose
-from orchestrator.compose.dotenv import parse_raw
-from orchestrator.compose.load import load
-from orchestrator.errors import ComposeError, Place, brief
+from orchestrator.compose.syntax.dotenv import parse_raw
+from orchestrator.compose.syntax.load import load
+from orchestrator.preview.errors import ComposeError, Place, brief
 from tests.unit.compose.support import service_of, stack_of
 
 PLACE, MESSAGE, REMEDY = range(3)
@@ -17,7 +17,7 @@ PLACE, MESSAGE, REMEDY = range(3)
 
 def _refusals() -> Iterator[tuple[str, ast.Call]]:
     """Each place in the code of the Compose language that makes such an error."""
-    for path in sorted(Path(orchestrator.compose.__path__[0]).glob("*.py")):
+    for path in sorted(Path(orchestrator.compose.__path__[0]).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("refuse", "ComposeError"):
                 yield f"{path.name}:{node.lineno}", node

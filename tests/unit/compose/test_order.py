@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.compose.model import Dependency, Service
 from orchestrator.compose.order import cycle, levels
-from orchestrator.errors import Place
+from orchestrator.preview.errors import Place
 
 
 def graph(**needs: str) -> dict[str, Service]:

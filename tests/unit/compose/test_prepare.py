@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.codebase.python.packages import Driver
 from orchestrator.compose.database import DatabaseUrls
 from orchestrator.compose.inject import Facts
-from orchestrator.compose.model import Build, Driver
+from orchestrator.compose.model import Build
 from orchestrator.compose.prepare import prepare
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fastapi-postgres"

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.compose.route import route
-from orchestrator.errors import ComposeError
+from orchestrator.preview.errors import ComposeError
 from tests.unit.compose.support import stack_of
 
 DB = "  db: {image: 'postgres:16', ports: ['5432:5432']}\n"

@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from orchestrator.preview import PreviewId
+from orchestrator.preview.state import PreviewId
 from tests.forge import ContentType, Deliverer, Delivery, Forge, PullRequest
 from tests.forge.deliveries import signatures
 from tests.forge.server import ServerThread
-from webhooks import events
+from webhooks.receiver import events
 
 
 class Received(NamedTuple):

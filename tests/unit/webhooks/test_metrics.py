@@ -1,5 +1,5 @@
-from orchestrator.health import ENGINE, POSTGRES, REDIS, Away, Health
-from orchestrator.preview import State
+from orchestrator.preview.state import State
+from orchestrator.runtime.health import ENGINE, POSTGRES, REDIS, Away, Health
 from webhooks.metrics import Metrics, exposition
 
 WELL = Health(away=(), known=(REDIS, ENGINE))

@@ -6,13 +6,13 @@ from typing import cast
 
 import pytest
 
-from orchestrator.preview import PreviewId
-from orchestrator.settings import Settings
-from orchestrator.together import together
+from orchestrator.preview.state import PreviewId
+from orchestrator.runtime.concurrency import together
+from orchestrator.runtime.settings import Settings
 from tests.support.wait import eventually
 from worker import main
-from worker.context import Hands
-from worker.running import Running
+from worker.context.context import Hands
+from worker.context.tasks import Running
 
 
 def test_without_our_postgres_it_ends_with_the_reason_and_what_to_do(

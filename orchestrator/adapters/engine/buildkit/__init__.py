@@ -1,0 +1,10 @@
+"""Builds by the BuildKit inside the Docker Engine, with a session of our own.
+
+`build` is the way in. `session` answers what BuildKit asks meanwhile (`grpc` carries it): secrets, credentials, and
+the files of `files`. `progress` turns what BuildKit reports into the lines of a log. `classic` is the builder of
+Engines that have no BuildKit.
+"""
+
+from orchestrator.adapters.engine.buildkit.build import build
+
+__all__ = ["build"]

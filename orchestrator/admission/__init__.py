@@ -1,0 +1,1 @@
+"""Who may begin now, and what the others wait for."""

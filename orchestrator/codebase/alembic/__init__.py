@@ -1,0 +1,1 @@
+"""What a repository's Alembic says: where its revisions lie, and how they follow each other."""

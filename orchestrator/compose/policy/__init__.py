@@ -1,0 +1,1 @@
+"""One word for every key of the language, and one grammar for its values."""

@@ -1,0 +1,1 @@
+"""What the language allows, and a tree in its long form."""

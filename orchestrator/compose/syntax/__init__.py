@@ -1,0 +1,1 @@
+"""Bytes and YAML to nodes that know where they stand, with their variables filled in."""

@@ -1,0 +1,1 @@
+"""What people are told: the comment, the deployments, the remedies, in words that harm nobody."""

@@ -1,0 +1,1 @@
+"""What every process stands on: settings, log, fence, concurrency, queue, data directory, health."""

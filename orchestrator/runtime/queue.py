@@ -1,0 +1,74 @@
+"""The wake-up: tells a worker that a preview should be looked at. Losing one costs time, never an event.
+
+arq is spoken here and in `worker/wakeups` only. A job carries nothing but a preview's id; what is to be done stands in
+Postgres.
+"""
+
+import json
+from typing import Any
+
+from arq.connections import ArqRedis, RedisSettings
+from redis.exceptions import RedisError
+
+from orchestrator.preview.state import PreviewId
+
+QUEUE = "previewd:queue"
+HEALTH_KEY = "previewd:worker"
+CONVERGE = "converge"
+
+
+class Queue:
+    """Wakes workers. Without Redis a wake-up is lost and the sweep makes up for it: `wake` then says False."""
+
+    def __init__(self, pool: ArqRedis) -> None:
+        self._pool = pool
+
+    async def wake(self, preview: PreviewId, generation: int) -> bool:
+        """Have a worker converge this preview. Repeating it for one generation is harmless."""
+        try:
+            await self._pool.enqueue_job(CONVERGE, str(preview), _job_id=f"{CONVERGE}:{preview}:{generation}")
+        except (RedisError, OSError, TimeoutError):
+            return False
+        return True
+
+    async def reachable(self) -> bool:
+        try:
+            return bool(await self._pool.ping())
+        except (RedisError, OSError, TimeoutError):
+            return False
+
+    async def close(self) -> None:
+        await self._pool.aclose()
+
+
+def open_queue(url: str) -> Queue:
+    """A queue that connects when first used: the receiver must start, and answer 202, without Redis."""
+    return Queue(open_pool(url))
+
+
+def open_pool(url: str) -> ArqRedis:
+    """Connections that are made when they are needed. A Redis that hangs is as good as none: nothing waits for it."""
+    settings = RedisSettings.from_dsn(url)
+    return ArqRedis(
+        host=settings.host if isinstance(settings.host, str) else "",
+        port=settings.port,
+        unix_socket_path=settings.unix_socket_path,
+        db=settings.database,
+        username=settings.username,
+        password=settings.password,
+        ssl=settings.ssl,
+        socket_connect_timeout=1,
+        socket_timeout=2,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        default_queue_name=QUEUE,
+    )
+
+
+def serialize(job: dict[str, Any]) -> bytes:
+    """JSON, not arq's default pickle: whoever can write to Redis must not be able to run code."""
+    return json.dumps(job, default=str).encode()
+
+
+def deserialize(job: bytes) -> dict[str, Any]:
+    return dict(json.loads(job))

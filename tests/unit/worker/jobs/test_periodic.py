@@ -1,0 +1,29 @@
+"""What a worker does again and again."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from worker.context.context import Hands
+from worker.jobs.periodic import Chore, regularly
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError("Postgres is away"), KeyError("a fault of our own")])
+async def test_a_round_that_fails_does_not_end_the_next(error: Exception) -> None:
+    rounds, again = 0, asyncio.Event()
+
+    async def work(_: Hands) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise error
+        again.set()
+
+    task = asyncio.create_task(regularly(Chore(name="work", round=work, pause=0), cast("Hands", None)))
+    try:
+        await asyncio.wait_for(again.wait(), 30)
+    finally:
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

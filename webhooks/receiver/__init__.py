@@ -1,0 +1,1 @@
+"""POST /webhooks/github: signature, event and body read, the delivery recorded, 202."""

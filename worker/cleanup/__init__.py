@@ -1,0 +1,1 @@
+"""What is taken away: what does not serve, a commit that failed, leftovers, images."""

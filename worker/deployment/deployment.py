@@ -1,0 +1,100 @@
+"""One attempt to bring one commit up: what the steps share. Steps hand nothing to each other.
+
+What a step needs it derives again from the commit and from names, so a run that was killed resumes at any step.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.compose.prepare import Prepared
+from orchestrator.ports.databases import DatabaseAccess
+from orchestrator.preview.names import Names, template
+from orchestrator.preview.state import State, Step
+from orchestrator.preview.trust import Pull
+from orchestrator.store.encryption import DATABASE_PASSWORD
+from orchestrator.store.store import Lease
+from worker.context.context import Hands
+from worker.deployment.gate import Gate
+from worker.deployment.journal import Journal
+from worker.deployment.recipe import Recipe
+
+JWT_SECRET = "JWT_SECRET"  # noqa: S105 - a variable's name
+
+_SECRET_BYTES = 32
+
+
+@dataclass(slots=True, kw_only=True)
+class Deployment:
+    """Made by `converge`, passed to each step in turn."""
+
+    hands: Hands
+    lease: Lease
+    gate: Gate
+    pull: Pull
+    host: str
+    number: int
+    """Its row in our database."""
+    journal: Journal
+    step: Step = Step.SOURCE
+    prepared: Prepared | None = None
+    """What was read of the commit's Compose file: kept, because reading it again gives the same."""
+    recipes: dict[str, Recipe] = field(default_factory=dict, repr=False)
+    """How the images of this commit are made, by the builds that ask for them: derived once, likewise."""
+    notes: list[str] = field(default_factory=list)
+    """What is to be said to the author beside what the stack itself brings: of its database, and of an earlier life."""
+    _secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    @property
+    def commit(self) -> str:
+        return self.pull.head_commit
+
+    @property
+    def names(self) -> Names:
+        return Names(instance=self.hands.settings.instance, preview=self.lease.preview)
+
+    @property
+    def database_name(self) -> str:
+        """The preview's own, or that of the template which this commit of a base branch is to fill."""
+        if not self.lease.preview.is_template:
+            return self.names.database
+        return template(self.names.instance, self.pull.repository, f"{self.pull.base_branch}\0{self.commit}")
+
+    async def permit(self) -> None:
+        """Ask the gate. To be called right before each side effect."""
+        await self.gate.permit()
+
+    async def enter(self, step: Step, state: State) -> None:
+        self.step = self.journal.step = step
+        await self.permit()
+        await self.hands.store.enter_step(self.lease, self.number, step, state)
+
+    async def leave(self) -> None:
+        await self.journal.flush()
+        await self.hands.store.leave_step(self.lease, self.number, self.step)
+
+    async def secret(self, name: str) -> str:
+        """A secret of this preview: made once, kept across pushes, gone with the preview."""
+        return (await self.secrets([name]))[name]
+
+    async def secrets(self, names: list[str]) -> Mapping[str, str]:
+        """Several secrets at once; those that are new are made and kept, encrypted."""
+        async with self._one_at_a_time:  # two images built side by side must not each make a secret of one name
+            if not self._secrets.keys() >= set(names):
+                self._secrets = await self._kept(names)
+                self.journal.conceal(self._secrets.values())
+        return {name: self._secrets[name] for name in names}
+
+    async def database(self) -> DatabaseAccess:
+        """How the containers reach this preview's database."""
+        return self.hands.databases.access(self.database_name, await self.secret(DATABASE_PASSWORD))
+
+    async def _kept(self, names: list[str]) -> dict[str, str]:
+        row = await self.hands.store.own(self.lease)
+        kept = self.hands.vault.open(row.secrets) if row.secrets else {}
+        made = {name: secrets.token_urlsafe(_SECRET_BYTES) for name in names if name not in kept}
+        if made:
+            await self.hands.store.keep_secrets(self.lease, self.hands.vault.seal(kept | made))
+        return kept | made

@@ -1,0 +1,75 @@
+"""Hears wake-ups through Redis, as jobs of arq. While Redis is away nothing is heard, and the sweep finds the work.
+
+arq's jobs end at once: the work is a task of ours. So a Redis that goes away takes nothing with it, and a worker that
+is killed leaves no job behind that Redis would call taken until its time is up.
+"""
+
+import asyncio
+from typing import Any, NoReturn, cast
+
+import structlog
+from arq.worker import Worker, func
+
+from orchestrator.preview.state import PreviewId
+from orchestrator.runtime.queue import CONVERGE, HEALTH_KEY, QUEUE, deserialize, open_pool, serialize
+from worker.context.context import Hands
+from worker.jobs import kinds
+
+PAUSE_SECONDS = 2.0
+"""Between two attempts to hear."""
+
+_HANDS = "hands"
+_log = structlog.get_logger()
+
+
+async def listen(hands: Hands, url: str) -> NoReturn:
+    """Hear until cancelled, and begin again whenever Redis went away."""
+    heard = True
+    while True:
+        listener = _Listener(hands, url)
+        try:
+            await listener.run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the sweep goes on and so do we
+            if heard or listener.heard:
+                _log.warning("no wake-ups are heard", reason=f"{type(error).__name__}: {error}")
+            heard = False
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+class _Listener:
+    """One worker of arq, from its start until Redis goes away."""
+
+    def __init__(self, hands: Hands, url: str) -> None:
+        self.heard = False
+        self._pool = open_pool(url)
+        self._worker = Worker(
+            functions=[func(cast("Any", _wake), name=CONVERGE, keep_result=0, max_tries=1)],
+            queue_name=QUEUE,
+            redis_pool=self._pool,
+            on_startup=cast("Any", self._started),
+            handle_signals=False,
+            ctx={_HANDS: hands},
+            max_jobs=1000,
+            job_timeout=10,
+            poll_delay=0.1,
+            keep_result=0,
+            health_check_interval=10,
+            health_check_key=HEALTH_KEY,
+            job_serializer=serialize,
+            job_deserializer=deserialize,
+        )
+
+    async def run(self) -> None:
+        try:
+            await self._worker.async_run()
+        finally:
+            await asyncio.gather(*self._worker.tasks.values(), return_exceptions=True)
+            await self._pool.aclose()
+
+    async def _started(self, _: dict[Any, Any]) -> None:
+        self.heard = True
+        _log.info("wake-ups are heard")
+
+
+async def _wake(context: dict[Any, Any], preview: str) -> None:
+    kinds.converge(context[_HANDS], PreviewId.parse(preview))

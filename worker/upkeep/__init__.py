@@ -1,0 +1,1 @@
+"""What is done by the clock: rounds of the reconciler, health, watchdog, backups, housekeeping."""

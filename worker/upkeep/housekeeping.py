@@ -1,0 +1,43 @@
+"""Images that no preview uses, the build cache's limit, room on a disk that is too full."""
+
+import contextlib
+
+import structlog
+
+from orchestrator.preview.errors import TemporaryError
+from worker.cleanup.images import discard_images
+from worker.context.context import Hands
+
+_log = structlog.get_logger()
+
+PAUSE_SECONDS = 300.0
+
+ROOM_SECONDS = 15.0
+"""How often the disks are looked at."""
+
+FOREIGN_SUBNET_SECONDS = 3600.0
+"""After so long a subnet that something else was found to use is offered to the Engine again."""
+
+
+async def keep_house(hands: Hands) -> None:
+    """One round."""
+    await discard_images(hands)
+    if hands.settings.build_cache_bytes:
+        await hands.engine.limit_build_cache(hands.settings.build_cache_bytes)
+    await hands.store.retry_subnets(FOREIGN_SUBNET_SECONDS)
+
+
+async def make_room(hands: Hands) -> None:
+    """Look at the disks; on one that is too full, remove what nobody needs: images first, then what builds left."""
+    machine, floor = hands.machine, hands.settings.min_free_disk_bytes
+    if machine.has_engine and machine.engine_root is None:
+        machine.found_engine_root(await hands.engine.root())
+    before = machine.look()
+    if not before.is_full(floor):
+        return
+    with contextlib.suppress(TemporaryError):  # one of them is in use after all
+        await discard_images(hands)
+    if hands.settings.build_cache_bytes and machine.look().is_full(floor):
+        await hands.engine.limit_build_cache(0)
+    for was, now in zip(before.disks, machine.look().disks, strict=True):
+        _log.warning("a disk is full", disk=was.name, floor=floor, free_before=was.free, free=now.free)

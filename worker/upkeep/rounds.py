@@ -1,0 +1,90 @@
+"""Makes the world and our rows agree: at the start, regularly, and when the Engine says that something ended.
+
+A round looks at everything there is, plans, and acts; `orchestrator.reconcile` has the rules. Each worker makes rounds
+of its own. The forge is asked more seldom, by one of them.
+"""
+
+import asyncio
+import os
+import socket
+from datetime import timedelta
+from typing import NoReturn
+
+import structlog
+
+from orchestrator.ports.engine import EngineEvent
+from orchestrator.preview.names import instance_labels, preview_of
+from orchestrator.reconcile.apply import enact
+from orchestrator.reconcile.observe import Reach, observe
+from orchestrator.reconcile.world import leaks
+from worker.context.context import Hands
+
+PAUSE_SECONDS = 30.0
+
+FORGE_PAUSE = timedelta(minutes=2)
+"""Lost deliveries are made up for after so long …"""
+FORGE_PAUSE_EACH = timedelta(seconds=3)
+"""… or after so long for each repository that was asked about: of GitHub's 5,000 requests an hour it takes 1,200."""
+
+LISTEN_AGAIN_SECONDS = 2.0
+
+_log = structlog.get_logger()
+
+
+async def reconcile(hands: Hands) -> None:
+    """One round, which asks the forge too when it is this worker's turn."""
+    await make_round(hands, ask_forge=await hands.store.leaks.claim_forge(FORGE_PAUSE, _name()))
+
+
+async def listen(hands: Hands) -> NoReturn:
+    """Hear from the Engine what ends; never returns. Whenever we begin to listen, something may have been missed.
+
+    Of the forge that is true at the start only: an Engine that comes and goes says nothing about pull requests.
+    """
+    at_start = True
+    while True:
+        try:
+            async with hands.engine.events(instance_labels(hands.settings.instance)) as events:
+                await make_round(hands, ask_forge=at_start)
+                at_start = False
+                async for event in events:
+                    await heard(hands, event)
+        except Exception as error:  # noqa: BLE001 - whatever ends one connection does not end the next
+            _log.info("not listening to the Engine", reason=f"{type(error).__name__}: {error}")
+        await asyncio.sleep(LISTEN_AGAIN_SECONDS)
+
+
+async def heard(hands: Hands, event: EngineEvent) -> None:
+    """Have a preview looked at when something that serves has ended. However much ends at once, it is one look."""
+    preview = preview_of(dict(event.labels))
+    if preview is not None and await hands.store.looks.fell(preview, event.container):
+        _log.info("something that serves has ended", preview=str(preview), container=event.container)
+
+
+async def make_round(hands: Hands, *, ask_forge: bool) -> None:
+    """Look, plan, keep what leaked for people to see, and act."""
+    reach = reach_of(hands)
+    observed = await observe(reach, ask_forge=ask_forge)
+    actions = observed.plan()
+    if ask_forge:
+        await hands.store.leaks.rest_forge(FORGE_PAUSE_EACH * len(observed.wanted.open))
+    await hands.store.leaks.record(leaks(actions), observed.unknown, _name())
+    await enact(reach, actions)
+
+
+def reach_of(hands: Hands) -> Reach:
+    return Reach(
+        settings=hands.settings,
+        store=hands.store,
+        views=hands.views,
+        engine=hands.engine,
+        databases=hands.databases,
+        sources=hands.sources,
+        proxy=hands.proxy,
+        forge=hands.forge,
+    )
+
+
+def _name() -> str:
+    """Which worker it was, for people."""
+    return f"{socket.gethostname()}, process {os.getpid()}"
