@@ -12,7 +12,7 @@ from fastapi import HTTPException, Request
 
 from orchestrator.runtime.settings import Settings
 from webhooks.dashboard.routes import Dashboard
-from webhooks.throttle import REAL_PEER, Attempts, address_of, is_near, peer_of
+from webhooks.throttle import REAL_PEER, Throttle, address_of, is_near, peer_of
 
 PEERS_REMEMBERED = 10_000
 """Failed attempts of strangers are no reason to refuse programs that show the token: only each peer has a limit."""
@@ -27,7 +27,7 @@ class Access:
 
     settings: Settings
     dashboard: Dashboard
-    attempts: Attempts = field(default_factory=lambda: Attempts(PEERS_REMEMBERED))
+    attempts: Throttle = field(default_factory=lambda: Throttle(PEERS_REMEMBERED))
 
     async def with_token(self, request: Request) -> None:
         """Whoever shows the admin token."""

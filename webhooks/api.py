@@ -18,7 +18,7 @@ from orchestrator.preview.state import PreviewId, State, Step
 from orchestrator.runtime.queue import Queue
 from orchestrator.runtime.settings import Settings
 from orchestrator.store.changes import Changes
-from orchestrator.store.queries import Views
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import Store
 from webhooks.access import Access
 from webhooks.receiver.receiver import wake
@@ -150,13 +150,13 @@ class Api:
 
     settings: Settings
     store: Store
-    views: Views
+    queries: Queries
     queue: Queue
     changes: Changes
 
     async def previews(self, every: Every = False) -> list[PreviewAnswer]:
         """Live previews, the newest change first."""
-        found = await (self.views.all() if every else self.views.live())
+        found = await (self.queries.all() if every else self.queries.live())
         return [self._preview(preview) for preview in found]
 
     async def preview(self, preview_id: Id) -> PreviewAnswer:
@@ -166,7 +166,7 @@ class Api:
     async def deployments(self, preview_id: Id) -> list[DeploymentAnswer]:
         """The newest deployments of a preview, newest first."""
         preview = await self._found(preview_id)
-        return [DeploymentAnswer.model_validate(found) for found in await self.views.deployments(preview.id)]
+        return [DeploymentAnswer.model_validate(found) for found in await self.queries.deployments(preview.id)]
 
     async def logs(self, preview_id: Id, after: After = 0, follow: Follow = False, last: LastEvent = "") -> Any:
         """What the newest deployment printed. With `follow` a stream of server-sent events, until it has ended.
@@ -174,7 +174,7 @@ class Api:
         They carry their ids, so that any client for them goes on where its connection broke (`Last-Event-ID`).
         """
         preview = await self._found(preview_id)
-        newest = await self.views.deployments(preview.id, limit=1)
+        newest = await self.queries.deployments(preview.id, limit=1)
         if follow:
             known = max(after, _line_id(last))
             return StreamingResponse(
@@ -182,7 +182,7 @@ class Api:
                 media_type="text/event-stream",
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
-        lines = await self.views.log(newest[0].id, after) if newest else []
+        lines = await self.queries.log(newest[0].id, after) if newest else []
         return LogAnswer(
             deployment=newest[0].id if newest else None, lines=[LineAnswer.model_validate(line) for line in lines]
         )
@@ -212,7 +212,7 @@ class Api:
     async def database(self, preview_id: Id) -> DatabaseAnswer | None:
         """What a preview uses of its Postgres server, as of the last measurement; null when it has no database."""
         preview = await self._found(preview_id)
-        use = await self.store.gauges.of(preview.id)
+        use = await self.store.usage.of(preview.id)
         return None if use is None else DatabaseAnswer.model_validate(use)
 
     async def leaks(self) -> LeaksAnswer:
@@ -227,7 +227,7 @@ class Api:
 
     async def _found(self, text: str) -> Preview:
         try:
-            preview = await self.views.preview(PreviewId.parse(text))
+            preview = await self.queries.preview(PreviewId.parse(text))
         except ValueError:
             raise _unknown() from None
         if preview is None:
@@ -264,7 +264,7 @@ class Api:
         with self.changes.subscribe() as subscription:
             while True:
                 ended = await self._ended(preview, deployment.id)
-                lines = await self.views.log(deployment.id, after)
+                lines = await self.queries.log(deployment.id, after)
                 for line in lines:
                     after = line.id
                     yield _event(line)
@@ -278,7 +278,7 @@ class Api:
                     return
 
     async def _ended(self, preview: PreviewId, deployment: int) -> bool:
-        newest = await self.views.deployments(preview, limit=1)
+        newest = await self.queries.deployments(preview, limit=1)
         return newest[0].id != deployment or newest[0].outcome is not None
 
 

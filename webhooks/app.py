@@ -18,7 +18,7 @@ from orchestrator.runtime.health import Status
 from orchestrator.runtime.queue import Queue, open_queue
 from orchestrator.runtime.settings import Settings, asyncpg_url
 from orchestrator.store.changes import Changes
-from orchestrator.store.queries import Views
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import DATABASE_FAULTS, Store, connect
 from webhooks import api, metrics
 from webhooks.access import Access
@@ -40,7 +40,7 @@ class Web:
     settings: Settings
     engine: AsyncEngine
     store: Store
-    views: Views
+    queries: Queries
     queue: Queue
     changes: Changes
     metrics: Metrics
@@ -55,22 +55,22 @@ class Web:
         """Make every part. Nothing is connected yet: the process starts, and says 503, without Postgres."""
         settings.require("database_url", "redis_url")
         engine = connect(asyncpg_url(settings.database_url), pool_size=10, ping=False)
-        store, views, queue = Store(engine), Views(engine), open_queue(settings.redis_url.get_secret_value())
+        store, queries, queue = Store(engine), Queries(engine), open_queue(settings.redis_url.get_secret_value())
         changes = Changes(settings.database_url.get_secret_value())
-        counted, table = Metrics(), Table(views)
+        counted, table = Metrics(), Table(queries)
         keys = [key.get_secret_value() for key in settings.secret_key]
         return cls(
             settings=settings,
             engine=engine,
             store=store,
-            views=views,
+            queries=queries,
             queue=queue,
             changes=changes,
             metrics=counted,
             readiness=Readiness(engine=engine, store=store, queue=queue),
             table=table,
-            router=Router(table, views, counted, settings.domain, keys),
-            dashboard=Dashboard(settings=settings, store=store, views=views, queue=queue, changes=changes),
+            router=Router(table, queries, counted, settings.domain, keys),
+            dashboard=Dashboard(settings=settings, store=store, queries=queries, queue=queue, changes=changes),
         )
 
     @asynccontextmanager
@@ -107,7 +107,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _include(app: FastAPI, web: Web) -> None:
     receives = receiver.Receiver(settings=web.settings, store=web.store, queue=web.queue, metrics=web.metrics)
-    operations = api.Api(settings=web.settings, store=web.store, views=web.views, queue=web.queue, changes=web.changes)
+    operations = api.Api(
+        settings=web.settings, store=web.store, queries=web.queries, queue=web.queue, changes=web.changes
+    )
     app.include_router(receiver.router(receives))
     access = Access(settings=web.settings, dashboard=web.dashboard)
     app.include_router(api.router(operations, access))
@@ -150,6 +152,6 @@ def _add_checks(app: FastAPI, web: Web, access: Access) -> None:
         states = None
         with suppress(*DATABASE_FAULTS):
             async with asyncio.timeout(CHECK_SECONDS):
-                states = await web.views.states()
+                states = await web.queries.states()
         text = metrics.exposition(web.metrics, states, await web.readiness.look())
         return PlainTextResponse(text, media_type=metrics.CONTENT_TYPE)

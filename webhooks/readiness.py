@@ -35,7 +35,7 @@ class Readiness:
     async def _recorded(self) -> tuple[list[Dependency] | None, datetime]:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                return await self.store.dependencies.all()
+                return await self.store.health.all()
         except DATABASE_FAULTS:
             return None, datetime.now(UTC)
 

@@ -21,7 +21,7 @@ _V6_PREFIX = 64
 """What one customer of a provider has to itself: each of its addresses is the same peer."""
 
 
-class Attempts:
+class Throttle:
     """Failed attempts of the last WINDOW_SECONDS."""
 
     def __init__(self, of_all: int = OF_ALL) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from orchestrator.admission.line import Entry, fair_order, walk
-from orchestrator.admission.room import Limits, Machine, Room, room, with_connections, without_connections
+from orchestrator.admission.room import Machine, MachineLimits, Room, room, with_connections, without_connections
 from orchestrator.admission.words import leaked
 from orchestrator.databases.connections import Budget
 from orchestrator.preview.errors import NoConnectionsLeft, NoRoom, OperatorError, TemporaryError
@@ -22,21 +22,21 @@ from orchestrator.preview.state import PreviewId, Resource
 from orchestrator.runtime.settings import Settings
 from orchestrator.store.line import Standing
 from orchestrator.store.store import Lease
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 from worker.deployment.deployment import Deployment
 
 LOOK_SECONDS = 600.0
 """After so long a preview in line looks by itself, should nobody have called it."""
 
 
-async def enter(hands: Hands, lease: Lease, row: Row[Any], commit: str, reason: str) -> None:
+async def enter(context: WorkerContext, lease: Lease, row: Row[Any], commit: str, reason: str) -> None:
     """Return with a slot when it is this preview's turn. Raises NoRoom, with the observation.
 
     On a machine with room that is one look at our own database. The previews' Postgres is asked only for a preview that
     is known to need it; any other passes those who wait for that server, until they are called.
     """
-    settings, machine = hands.settings, hands.machine.look()
-    postgres = await _ask_postgres(hands) if Resource.CONNECTIONS in row.line_needs else None
+    settings, machine = context.settings, context.machine.look()
+    postgres = await _ask_postgres(context) if Resource.CONNECTIONS in row.line_needs else None
 
     def judge(standing: Standing, own: Entry) -> NoRoom | None:
         rivals = [each for each in standing.line if postgres or each.called or not _needs_connections(each)]
@@ -45,53 +45,53 @@ async def enter(hands: Hands, lease: Lease, row: Row[Any], commit: str, reason: 
         lacks = next(turn.lacks for turn in turns if turn.entry is own)
         return None if lacks is None else NoRoom(found.said[lacks], lacks)
 
-    await hands.store.let_in(lease, commit, reason, settings.subnet_pool, judge)
+    await context.store.let_in(lease, commit, reason, settings.subnet_pool, judge)
 
 
 async def require_connections(deployment: Deployment) -> None:
     """Return when there are connections for this database and for all before it. Raises NoConnectionsLeft."""
-    hands, preview = deployment.hands, deployment.lease.preview
-    needed, postgres = hands.settings.connections_per_preview, await _ask_postgres(hands)
+    context, preview = deployment.context, deployment.lease.preview
+    needed, postgres = context.settings.connections_per_preview, await _ask_postgres(context)
     budget = postgres.budget
     if isinstance(budget, TemporaryError):
         raise budget
     if deployment.database_name in budget.granted:
         return
-    standing = await hands.store.line.read(hands.settings.subnet_pool)
+    standing = await context.store.line.read(context.settings.subnet_pool)
     before = standing.promised - {preview}
     if preview not in standing.promised:  # it never waited: all those who do come first
         before |= {entry.preview for entry in standing.line if _needs_connections(entry)}
-    if budget.free < (1 + _ungranted(hands.settings, before, budget)) * needed:
+    if budget.free < (1 + _ungranted(context.settings, before, budget)) * needed:
         raise NoConnectionsLeft(budget.refusal(needed) + leaked(Resource.CONNECTIONS, postgres.orphans))
 
 
-async def join(hands: Hands, lease: Lease, error: NoRoom) -> None:
+async def join(context: WorkerContext, lease: Lease, error: NoRoom) -> None:
     """Let the preview wait for its turn."""
-    await hands.store.close_deployment(lease, "waiting", error)
-    await hands.store.join_line(lease, error, hands.settings.subnet_pool, LOOK_SECONDS)
+    await context.store.close_deployment(lease, "waiting", error)
+    await context.store.join_line(lease, error, context.settings.subnet_pool, LOOK_SECONDS)
 
 
-async def move_up(hands: Hands) -> None:
+async def move_up(context: WorkerContext) -> None:
     """Call up those for whom there is room by now, and tell the others how the line has moved."""
-    if await hands.store.line.is_empty():
+    if await context.store.line.is_empty():
         return
-    machine, standing = hands.machine.look(), await hands.store.line.read(hands.settings.subnet_pool)
-    postgres = await _ask_postgres(hands) if any(map(_needs_connections, standing.line)) else None
-    found = _room(hands.settings, standing, machine, postgres)
+    machine, standing = context.machine.look(), await context.store.line.read(context.settings.subnet_pool)
+    postgres = await _ask_postgres(context) if any(map(_needs_connections, standing.line)) else None
+    found = _room(context.settings, standing, machine, postgres)
     turns = walk(fair_order(standing.line, standing.served), found.free)
     free = [turn.entry for turn in turns if turn.lacks is None]
     called = [entry for entry in free if not (entry.called or entry.resting)]
     for entry in called:
-        await hands.store.line.call_up(entry.preview)
-    await hands.store.line.tell(turns, found.said)
+        await context.store.line.call_up(entry.preview)
+    await context.store.line.tell(turns, found.said)
     # Side by side: each takes seconds while Redis hangs.
-    await asyncio.gather(*(hands.queue.wake(entry.preview, entry.generation) for entry in called))
+    await asyncio.gather(*(context.queue.wake(entry.preview, entry.generation) for entry in called))
 
 
-async def call_next(hands: Hands) -> None:
+async def call_next(context: WorkerContext) -> None:
     """Somebody left: have the line moved at once. Should that fail, the sweep does it within a second."""
     with contextlib.suppress(TemporaryError, OperatorError):
-        await move_up(hands)
+        await move_up(context)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +104,14 @@ class _Postgres:
     """Databases with connections that belong to no live preview."""
 
 
-async def _ask_postgres(hands: Hands) -> _Postgres:
+async def _ask_postgres(context: WorkerContext) -> _Postgres:
     """A server that is away keeps back those who need it, and nobody else."""
     try:
-        budget = await hands.databases.budget()
+        budget = await context.databases.budget()
     except TemporaryError as error:
         return _Postgres(budget=error)
-    owners = await hands.views.owners()
-    found = (preview_of_database(hands.settings.instance, role) for role in budget.granted)
+    owners = await context.queries.owners()
+    found = (preview_of_database(context.settings.instance, role) for role in budget.granted)
     return _Postgres(budget=budget, orphans=sum(owner is not None and owner not in owners for owner in found))
 
 
@@ -127,8 +127,8 @@ def _room(settings: Settings, standing: Standing, machine: Machine, postgres: _P
     )
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> MachineLimits:
+    return MachineLimits(
         slots=settings.max_jobs,
         previews=settings.max_previews,
         pool=settings.subnet_pool,

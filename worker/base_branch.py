@@ -20,7 +20,7 @@ from orchestrator.store.encryption import DATABASE_PASSWORD
 from orchestrator.store.store import Lease
 from worker.cleanup.rollback import drop_unfinished
 from worker.cleanup.unserving import discard_unserving
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 from worker.deployment.deployment import Deployment
 from worker.deployment.stack import read_migrations, read_prepared
 from worker.steps import probe, teardown
@@ -30,72 +30,72 @@ _log = structlog.get_logger()
 
 async def want(deployment: Deployment) -> None:
     """A pull request came up: have its base branch looked at, whose template the next one could begin with."""
-    preview, pull, settings = deployment.lease.preview, deployment.pull, deployment.hands.settings
+    preview, pull, settings = deployment.lease.preview, deployment.pull, deployment.context.settings
     block = (await read_prepared(deployment)).stack.preview.database
     if preview.is_template or block.mode is not DatabaseMode.MANAGED or block.template is Template.EMPTY:
         return
-    sources = deployment.hands.sources
+    sources = deployment.context.sources
     if await read_migrations(sources, pull.repository, deployment.commit, block.migrations) is None:
         return
     host = host_name(settings.host_template, settings.domain, pull.repository_name, 0, suffix=str(pull.repository))
     template = PreviewId(pull.repository, 0)
-    await deployment.hands.store.templates.want(template, pull.repository_name, pull.base_branch, host)
+    await deployment.context.store.templates.want(template, pull.repository_name, pull.base_branch, host)
 
 
-async def is_whole(hands: Hands, lease: Lease, pull: Pull) -> bool:
+async def is_whole(context: WorkerContext, lease: Lease, pull: Pull) -> bool:
     """Whether the template of this very commit is there: made by a run that was killed then, or for a while ago.
 
     What that run has left behind is removed.
     """
-    found = templates.of_branch(await hands.databases.templates(), pull.repository, pull.base_branch)
+    found = templates.of_branch(await context.databases.templates(), pull.repository, pull.base_branch)
     if all(facts["commit"] != pull.head_commit for _, facts in found):
         return False
-    await clean_up(hands, lease)
-    await _drop_older(hands, pull)
+    await clean_up(context, lease)
+    await _drop_older(context, pull)
     return True
 
 
-async def require_quiet(hands: Hands) -> None:
+async def require_quiet(context: WorkerContext) -> None:
     """Raises Unavailable, which no number of tries exhausts, while a pull request waits or is under way."""
-    if await hands.store.templates.pulls_under_way():
+    if await context.store.templates.pulls_under_way():
         raise Unavailable("pull requests come first")
 
 
 async def finish(deployment: Deployment) -> None:
     """The last step of a base branch: once it answers, keep nothing of it but the database, closed for good."""
-    hands, lease, name = deployment.hands, deployment.lease, deployment.database_name
+    context, lease, name = deployment.context, deployment.lease, deployment.database_name
     await probe.prove(deployment)
-    await hands.store.clear_candidate(lease)
-    await discard_unserving(hands, lease)
+    await context.store.clear_candidate(lease)
+    await discard_unserving(context, lease)
     facts = await _made_of(deployment)
     await _scrub(deployment)
     await deployment.permit()
-    await hands.databases.finish_template(name, facts)
-    await _drop_older(hands, deployment.pull)
-    await hands.databases.stock(name)
-    await hands.store.advance(lease, State.READY, f"{deployment.pull.base_branch} is a template")
+    await context.databases.finish_template(name, facts)
+    await _drop_older(context, deployment.pull)
+    await context.databases.stock(name)
+    await context.store.advance(lease, State.READY, f"{deployment.pull.base_branch} is a template")
     _log.info("template finished", repository=deployment.pull.repository, commit=deployment.commit)
 
 
-async def clean_up(hands: Hands, lease: Lease) -> None:
+async def clean_up(context: WorkerContext, lease: Lease) -> None:
     """Remove what making a template took, and one that was not finished."""
-    await teardown.run(hands, lease)
-    await drop_unfinished(hands, lease.preview.repository)
+    await teardown.run(context, lease)
+    await drop_unfinished(context, lease.preview.repository)
 
 
-async def drop_all(hands: Hands, repository: int) -> None:
+async def drop_all(context: WorkerContext, repository: int) -> None:
     """No pull request of the repository has a preview any more."""
-    for template in await hands.databases.templates():
+    for template in await context.databases.templates():
         if template.repository == repository:
-            await hands.databases.remove(template.name)
+            await context.databases.remove(template.name)
 
 
 async def _made_of(deployment: Deployment) -> dict[str, str]:
-    hands, pull = deployment.hands, deployment.pull
+    context, pull = deployment.context, deployment.pull
     block = (await read_prepared(deployment)).stack.preview.database
-    tree = await read_migrations(hands.sources, pull.repository, deployment.commit, block.migrations)
+    tree = await read_migrations(context.sources, pull.repository, deployment.commit, block.migrations)
     password = await deployment.secret(DATABASE_PASSWORD)
-    revisions = await hands.databases.revisions(deployment.database_name, password)
+    revisions = await context.databases.revisions(deployment.database_name, password)
     if revisions is None:
         raise TemporaryError("the template does not say at which revision it is")
     if tree is None or not revisions:
@@ -107,24 +107,24 @@ async def _made_of(deployment: Deployment) -> dict[str, str]:
 
 async def _scrub(deployment: Deployment) -> None:
     """Run the branch's own script, which takes out what previews should not hold, as the role that made the rest."""
-    hands, pull = deployment.hands, deployment.pull
+    context, pull = deployment.context, deployment.pull
     path = (await read_prepared(deployment)).stack.preview.database.scrub
     if path is None:
         return
-    found = await hands.sources.read(pull.repository, deployment.commit, [path])
+    found = await context.sources.read(pull.repository, deployment.commit, [path])
     if path not in found:
         raise AuthorError(f"x-preview.database.scrub names {path}, which is no file of {pull.base_branch}", "add it")
     await deployment.permit()
     script, password = found[path].decode(errors="replace"), await deployment.secret(DATABASE_PASSWORD)
     try:
-        await hands.databases.run_script(deployment.database_name, password, script)
+        await context.databases.run_script(deployment.database_name, password, script)
     except AuthorError as error:
         error.message = f"{path}: {error.message}"
         raise
     await deployment.journal.say(f"ran {path}")
 
 
-async def _drop_older(hands: Hands, pull: Pull) -> None:
-    for older, facts in templates.of_branch(await hands.databases.templates(), pull.repository, pull.base_branch):
+async def _drop_older(context: WorkerContext, pull: Pull) -> None:
+    for older, facts in templates.of_branch(await context.databases.templates(), pull.repository, pull.base_branch):
         if facts["commit"] != pull.head_commit:
-            await hands.databases.remove(older.name)
+            await context.databases.remove(older.name)

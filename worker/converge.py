@@ -20,20 +20,20 @@ from orchestrator.preview.errors import (
 from orchestrator.preview.state import STATE_DURING, PreviewId, State, Step
 from orchestrator.preview.trust import Pull, Remove, Run, Wait
 from orchestrator.runtime import fence
-from orchestrator.runtime.concurrency import alongside
+from orchestrator.runtime.concurrency import run_watched
 from orchestrator.store.faults import of_the_machine
 from orchestrator.store.store import Lease
 from worker import admission, base_branch
 from worker.cleanup.images import tidy_images
-from worker.cleanup.leftovers import discard_strays
+from worker.cleanup.leftovers import discard_leftovers
 from worker.cleanup.rollback import discard_snapshot, withdraw
 from worker.cleanup.unserving import discard_unserving
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 from worker.deployment.deployment import Deployment
 from worker.deployment.explain import explain
 from worker.deployment.gate import Gate, Look, keep, look
 from worker.deployment.journal import Journal
-from worker.serving import Fallen, find_fallen, keep_serving, lead_away, require_another_life, tell
+from worker.serving import ServingFailure, find_failure, keep_serving, lead_away, require_another_life, tell
 from worker.steps import build, database, environment, launch, probe, source, teardown
 
 STEPS = (
@@ -61,129 +61,131 @@ MAX_DOUBLINGS = 6
 _log = structlog.get_logger()
 
 
-async def converge(hands: Hands, preview: PreviewId) -> None:
+async def converge(context: WorkerContext, preview: PreviewId) -> None:
     """Act until nothing is left to do. Does nothing while another worker acts: that one sees newer generations."""
-    while (lease := await hands.store.acquire(preview)) is not None:
+    while (lease := await context.store.acquire(preview)) is not None:
         try:
             with fence.under(lease.fence):
-                await alongside(_settle(hands, lease), keep(hands, lease))
+                await run_watched(_settle(context, lease), keep(context, lease))
         except LeaseLost as lost:
             _log.info("lease lost", preview=str(preview), reason=lost.message)
             return
         finally:
-            freed = await hands.store.release(lease)
+            freed = await context.store.release(lease)
         if freed:
-            await admission.call_next(hands)
+            await admission.call_next(context)
 
 
-async def _settle(hands: Hands, lease: Lease) -> None:
+async def _settle(context: WorkerContext, lease: Lease) -> None:
     """Answer the newest generation, and turn whatever stops us into a recorded state."""
-    generation = await hands.store.renew(lease)
+    generation = await context.store.renew(lease)
     try:
-        await _answer(hands, lease, generation)
+        await _answer(context, lease, generation)
     except LeaseLost:
         raise
     except Superseded as superseded:
-        await hands.store.close_deployment(lease, "superseded", superseded)
+        await context.store.close_deployment(lease, "superseded", superseded)
     except AuthorError as error:
-        await _fail(hands, lease, generation, error)
+        await _fail(context, lease, generation, error)
     except NoRoom as error:
         if lease.preview.is_template:
-            await _try_again(hands, lease, generation, Unavailable(error.message, admission.LOOK_SECONDS))
+            await _try_again(context, lease, generation, Unavailable(error.message, admission.LOOK_SECONDS))
         else:
-            await admission.join(hands, lease, error)
+            await admission.join(context, lease, error)
     except (TemporaryError, OperatorError) as error:
-        await _try_again(hands, lease, generation, error)
+        await _try_again(context, lease, generation, error)
     except Exception as error:  # noqa: BLE001 - the edge of the job: whatever it is must end in a recorded state
         away = of_the_machine(error)
         if away is None:
             _log.exception("a fault of previewd's own", preview=str(lease.preview))
-        await _try_again(hands, lease, generation, away or OperatorError(f"internal error: {type(error).__name__}"))
+        await _try_again(context, lease, generation, away or OperatorError(f"internal error: {type(error).__name__}"))
 
 
-async def _answer(hands: Hands, lease: Lease, generation: int) -> None:
+async def _answer(context: WorkerContext, lease: Lease, generation: int) -> None:
     """Look at the pull request, and do what follows."""
-    await _finish_removal(hands, lease)
-    looked = await _look(hands, lease)
+    await _finish_removal(context, lease)
+    looked = await _look(context, lease)
     if looked.pull is not None:
-        await hands.store.refresh(lease, looked.pull)
+        await context.store.refresh(lease, looked.pull)
     match looked.verdict:
         case Remove(reason):
-            await _remove(hands, lease, generation, reason)
+            await _remove(context, lease, generation, reason)
         case Wait() as wait:
-            await _wait(hands, lease, generation, wait)
+            await _wait(context, lease, generation, wait)
         case Run(commit) if looked.pull is not None:
-            gate = Gate(hands, lease, generation, commit)
-            await alongside(_deploy(hands, lease, gate, looked.pull), gate.watch())
+            gate = Gate(context, lease, generation, commit)
+            await run_watched(_deploy(context, lease, gate, looked.pull), gate.watch())
         case Run():
             raise OperatorError("a pull request that is not there was allowed to run")
 
 
-async def _look(hands: Hands, lease: Lease) -> Look:
+async def _look(context: WorkerContext, lease: Lease) -> Look:
     """Ask the forge. While it does not answer nothing is brought up, but what fell is led away from all the same."""
     try:
-        return await look(hands, lease.preview)
+        return await look(context, lease.preview)
     except ForgeUnavailable:
-        if (fallen := await find_fallen(hands, lease)) is not None:
-            await lead_away(hands, lease, fallen)
+        if (fallen := await find_failure(context, lease)) is not None:
+            await lead_away(context, lease, fallen)
         raise
 
 
-async def _deploy(hands: Hands, lease: Lease, gate: Gate, pull: Pull) -> None:
-    row = await hands.store.own(lease)
-    answered, fallen = await _is_answered(hands, lease, row, pull), await find_fallen(hands, lease)
+async def _deploy(context: WorkerContext, lease: Lease, gate: Gate, pull: Pull) -> None:
+    row = await context.store.own(lease)
+    answered, fallen = await _is_answered(context, lease, row, pull), await find_failure(context, lease)
     if answered and (fallen is None or row.state is State.FAILED):
-        await _stay(hands, lease, gate.generation, fallen)
+        await _stay(context, lease, gate.generation, fallen)
         return
     if fallen is not None:
-        await lead_away(hands, lease, fallen)
+        await lead_away(context, lease, fallen)
     # Also after it had to wait in line, or a worker was killed while it was at it: what served is this very commit.
     again = fallen if row.serving_commit == pull.head_commit and row.forced <= row.settled else None
     reason = f"{again.reason}; it is brought up again" if again else f"commit {pull.head_commit[:12]} is to run"
     if lease.preview.is_template:
-        await hands.store.advance(lease, State.QUEUED, reason, commit=pull.head_commit)
-        await _make_template(hands, lease, gate, pull, row.host)
+        await context.store.advance(lease, State.QUEUED, reason, commit=pull.head_commit)
+        await _make_template(context, lease, gate, pull, row.host)
         return
-    await admission.enter(hands, lease, row, pull.head_commit, reason)
-    await _run(await _open(hands, lease, gate, pull, row.host), again)
+    await admission.enter(context, lease, row, pull.head_commit, reason)
+    await _run(await _open(context, lease, gate, pull, row.host), again)
 
 
-async def _stay(hands: Hands, lease: Lease, generation: int, fallen: Fallen | None) -> None:
+async def _stay(context: WorkerContext, lease: Lease, generation: int, fallen: ServingFailure | None) -> None:
     """Nothing is to be deployed: have what serves go on, and nothing else be there."""
-    await hands.store.close_deployment(lease, "ready")  # a worker killed right after the promotion left it open
-    await _discard(hands, lease)
-    await discard_strays(hands, lease)
+    await context.store.close_deployment(lease, "ready")  # a worker killed right after the promotion left it open
+    await _discard(context, lease)
+    await discard_leftovers(context, lease)
     if fallen is not None:
-        await keep_serving(hands, lease)
-    await hands.store.settle(lease, generation)
+        await keep_serving(context, lease)
+    await context.store.settle(lease, generation)
 
 
-async def _is_answered(hands: Hands, lease: Lease, row: Row[Any], pull: Pull) -> bool:
+async def _is_answered(context: WorkerContext, lease: Lease, row: Row[Any], pull: Pull) -> bool:
     """Whether this commit came up already, or failed; of a branch, whether there is a template of it by now."""
     if row.commit != pull.head_commit or row.state not in (State.READY, State.FAILED) or row.forced > row.settled:
         return False
-    return not lease.preview.is_template or row.state is State.FAILED or await base_branch.is_whole(hands, lease, pull)
+    return (
+        not lease.preview.is_template or row.state is State.FAILED or await base_branch.is_whole(context, lease, pull)
+    )
 
 
-async def _make_template(hands: Hands, lease: Lease, gate: Gate, pull: Pull, host: str) -> None:
+async def _make_template(context: WorkerContext, lease: Lease, gate: Gate, pull: Pull, host: str) -> None:
     """Have the template of a base branch, when no pull request has to wait for that."""
-    if await base_branch.is_whole(hands, lease, pull):
-        await hands.store.advance(lease, State.READY, f"{pull.base_branch} is a template")
-        await hands.store.settle(lease, gate.generation)
+    if await base_branch.is_whole(context, lease, pull):
+        await context.store.advance(lease, State.READY, f"{pull.base_branch} is a template")
+        await context.store.settle(lease, gate.generation)
         return
-    await base_branch.require_quiet(hands)
-    await _run(await _open(hands, lease, gate, pull, host))
+    await base_branch.require_quiet(context)
+    await _run(await _open(context, lease, gate, pull, host))
 
 
-async def _open(hands: Hands, lease: Lease, gate: Gate, pull: Pull, host: str) -> Deployment:
-    number = await hands.store.start_deployment(lease, gate.generation, pull.head_commit)
-    journal = Journal(hands.store, number)
-    return Deployment(hands=hands, lease=lease, gate=gate, pull=pull, host=host, number=number, journal=journal)
+async def _open(context: WorkerContext, lease: Lease, gate: Gate, pull: Pull, host: str) -> Deployment:
+    number = await context.store.start_deployment(lease, gate.generation, pull.head_commit)
+    journal = Journal(context.store, number)
+    return Deployment(context=context, lease=lease, gate=gate, pull=pull, host=host, number=number, journal=journal)
 
 
-async def _run(deployment: Deployment, fallen: Fallen | None = None) -> None:
+async def _run(deployment: Deployment, fallen: ServingFailure | None = None) -> None:
     """Bring the commit up; again, if it has `fallen`."""
-    store, lease = deployment.hands.store, deployment.lease
+    store, lease = deployment.context.store, deployment.lease
     try:
         if fallen is not None:
             await tell(deployment, fallen)
@@ -199,90 +201,92 @@ async def _run(deployment: Deployment, fallen: Fallen | None = None) -> None:
     finally:
         await deployment.journal.close()
     await store.close_deployment(lease, "ready")
-    await _discard(deployment.hands, lease, replaced=True)
+    await _discard(deployment.context, lease, replaced=True)
     await base_branch.want(deployment)
     await store.settle(lease, deployment.gate.generation)
-    if await find_fallen(deployment.hands, lease) is not None:  # what ends while a worker is at it goes unheard
+    if await find_failure(deployment.context, lease) is not None:  # what ends while a worker is at it goes unheard
         await store.looks.once_more(lease.preview)
 
 
-async def _fail(hands: Hands, lease: Lease, generation: int, error: AuthorError) -> None:
+async def _fail(context: WorkerContext, lease: Lease, generation: int, error: AuthorError) -> None:
     """The commit is at fault: say so, take its containers away, and leave alone what an older commit serves."""
-    await hands.store.close_deployment(lease, "failed", error)
-    row = await hands.store.own(lease)
+    await context.store.close_deployment(lease, "failed", error)
+    row = await context.store.own(lease)
     if row.serving_commit == row.commit and row.serving_upstream is None:
-        await hands.store.unroute(lease)  # it served, fell, and did not come up again
-    await _withdraw(hands, lease)
-    await hands.store.advance(lease, State.FAILED, error.message)
-    await keep_serving(hands, lease)
-    await hands.store.settle(lease, generation)
+        await context.store.unroute(lease)  # it served, fell, and did not come up again
+    await _withdraw(context, lease)
+    await context.store.advance(lease, State.FAILED, error.message)
+    await keep_serving(context, lease)
+    await context.store.settle(lease, generation)
 
 
-async def _withdraw(hands: Hands, lease: Lease) -> None:
+async def _withdraw(context: WorkerContext, lease: Lease) -> None:
     """Take back whatever was on its way up, and the images that were needed for it alone."""
-    await (base_branch.clean_up(hands, lease) if lease.preview.is_template else withdraw(hands, lease))
-    await tidy_images(hands, lease.preview.repository)
+    await (base_branch.clean_up(context, lease) if lease.preview.is_template else withdraw(context, lease))
+    await tidy_images(context, lease.preview.repository)
 
 
-async def _wait(hands: Hands, lease: Lease, generation: int, wait: Wait) -> None:
-    row = await hands.store.own(lease)
+async def _wait(context: WorkerContext, lease: Lease, generation: int, wait: Wait) -> None:
+    row = await context.store.own(lease)
     if row.state is State.REMOVED:
-        await hands.store.advance(lease, State.QUEUED, "the pull request is open again")
+        await context.store.advance(lease, State.QUEUED, "the pull request is open again")
     if not wait.keeps_serving:
-        await hands.store.unroute(lease)
-    await hands.store.close_deployment(lease, "interrupted")  # a killed worker left it open
-    await _withdraw(hands, lease)
-    await discard_strays(hands, lease)
-    await hands.store.advance(lease, State.WAITING, wait.reason)
-    await keep_serving(hands, lease)
-    await hands.store.settle(lease, generation)
+        await context.store.unroute(lease)
+    await context.store.close_deployment(lease, "interrupted")  # a killed worker left it open
+    await _withdraw(context, lease)
+    await discard_leftovers(context, lease)
+    await context.store.advance(lease, State.WAITING, wait.reason)
+    await keep_serving(context, lease)
+    await context.store.settle(lease, generation)
 
 
-async def _discard(hands: Hands, lease: Lease, *, replaced: bool = False) -> None:
+async def _discard(context: WorkerContext, lease: Lease, *, replaced: bool = False) -> None:
     """Remove what the commit that serves by now no longer needs; nothing of a base branch does."""
     if lease.preview.is_template:
-        await base_branch.clean_up(hands, lease)
+        await base_branch.clean_up(context, lease)
     else:
-        await discard_unserving(hands, lease, replaced=replaced)
-        await discard_snapshot(hands, lease)
-    await tidy_images(hands, lease.preview.repository)
+        await discard_unserving(context, lease, replaced=replaced)
+        await discard_snapshot(context, lease)
+    await tidy_images(context, lease.preview.repository)
 
 
-async def _finish_removal(hands: Hands, lease: Lease) -> None:
+async def _finish_removal(context: WorkerContext, lease: Lease) -> None:
     """A removal that was cut short is brought to its end first, even when the pull request is open again by now."""
-    row = await hands.store.own(lease)
+    row = await context.store.own(lease)
     if row.state is State.REMOVING:
-        await _tear_down(hands, lease, row.reason)
+        await _tear_down(context, lease, row.reason)
 
 
-async def _remove(hands: Hands, lease: Lease, generation: int, reason: str) -> None:
-    row = await hands.store.own(lease)
+async def _remove(context: WorkerContext, lease: Lease, generation: int, reason: str) -> None:
+    row = await context.store.own(lease)
     if row.state is not State.REMOVED or row.forced > row.settled:
-        await hands.store.advance(lease, State.REMOVING, reason)
-        await _tear_down(hands, lease, reason)
-    await hands.store.settle(lease, generation)
+        await context.store.advance(lease, State.REMOVING, reason)
+        await _tear_down(context, lease, reason)
+    await context.store.settle(lease, generation)
 
 
-async def _tear_down(hands: Hands, lease: Lease, reason: str) -> None:
-    await hands.store.close_deployment(lease, "interrupted")  # a killed worker left it open
-    await teardown.run(hands, lease)
+async def _tear_down(context: WorkerContext, lease: Lease, reason: str) -> None:
+    await context.store.close_deployment(lease, "interrupted")  # a killed worker left it open
+    await teardown.run(context, lease)
     if lease.preview.is_template:
-        await base_branch.drop_all(hands, lease.preview.repository)
-    await hands.store.advance(lease, State.REMOVED, reason, commit=None, secrets=None, database=None)
+        await base_branch.drop_all(context, lease.preview.repository)
+    await context.store.advance(lease, State.REMOVED, reason, commit=None, secrets=None, database=None)
 
 
-async def _try_again(hands: Hands, lease: Lease, generation: int, error: TemporaryError | OperatorError) -> None:
+async def _try_again(
+    context: WorkerContext, lease: Lease, generation: int, error: TemporaryError | OperatorError
+) -> None:
     """Wait and repeat; after too many tries say so and stop, but never stop removing."""
-    row = await hands.store.own(lease)
-    await hands.store.close_deployment(lease, "failed", error)
+    row = await context.store.own(lease)
+    await context.store.close_deployment(lease, "failed", error)
     if _is_hopeless(error, row.attempts + 1) and row.state is not State.REMOVING:
-        await _give_up(hands, lease, generation, error)
+        await _give_up(context, lease, generation, error)
     elif isinstance(error, Unavailable):
         seconds = max(MIN_PAUSE_SECONDS, error.retry_after)
-        await hands.store.postpone(lease, f"{error.message}; trying again", seconds, counts=False)
+        await context.store.postpone(lease, f"{error.message}; trying again", seconds, counts=False)
     else:
         seconds = max(MIN_PAUSE_SECONDS, 2.0 ** min(row.attempts, MAX_DOUBLINGS))
-        await hands.store.postpone(lease, f"{error.message}; trying again", seconds)
+        await context.store.postpone(lease, f"{error.message}; trying again", seconds)
 
 
 def _is_hopeless(error: TemporaryError | OperatorError, attempts: int) -> bool:
@@ -296,10 +300,10 @@ def _is_hopeless(error: TemporaryError | OperatorError, attempts: int) -> bool:
             return attempts >= MAX_TEMPORARY_ATTEMPTS
 
 
-async def _give_up(hands: Hands, lease: Lease, generation: int, error: PreviewdError) -> None:
+async def _give_up(context: WorkerContext, lease: Lease, generation: int, error: PreviewdError) -> None:
     """Stop, and take away what came up if that can be done: the fault may be in the way of this too."""
     _log.error("given up", preview=str(lease.preview), reason=error.message, remedy=error.remedy)
     with contextlib.suppress(TemporaryError, OperatorError):
-        await _withdraw(hands, lease)
-    await hands.store.advance(lease, State.FAILED, error.message)
-    await hands.store.settle(lease, generation)
+        await _withdraw(context, lease)
+    await context.store.advance(lease, State.FAILED, error.message)
+    await context.store.settle(lease, generation)

@@ -18,35 +18,35 @@ from orchestrator.adapters.git.sources import GitSources
 from orchestrator.adapters.github.forge import sign_in
 from orchestrator.adapters.github.http import open_client
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases.limits import Limits
+from orchestrator.databases.limits import DatabaseLimits
 from orchestrator.preview.errors import OperatorError, PreviewdError, TemporaryError
 from orchestrator.runtime import health, log
-from orchestrator.runtime.concurrency import alongside, together
+from orchestrator.runtime.concurrency import run_all, run_watched
 from orchestrator.runtime.installation import load_settings
 from orchestrator.runtime.queue import open_queue
 from orchestrator.runtime.settings import Settings, asyncpg_url
-from orchestrator.store.encryption import Vault
-from orchestrator.store.queries import Views
+from orchestrator.store.encryption import Encryption
+from orchestrator.store.queries import Queries
 from orchestrator.store.revision import require_current
 from orchestrator.store.store import DATABASE_FAULTS, Store, connect
-from worker.context.build_slots import Turns
-from worker.context.context import Hands
-from worker.context.machine import Watched
-from worker.context.tasks import Running
+from worker.context.build_slots import BuildSlots
+from worker.context.context import WorkerContext
+from worker.context.machine import WatchedMachine
+from worker.context.tasks import Tasks
 from worker.jobs import kinds, sweep
-from worker.jobs.periodic import Chore, regularly
+from worker.jobs.periodic import PeriodicTask, run_periodically
 from worker.jobs.wakeups import listen
 from worker.upkeep import backups, housekeeping, rounds, watchdog
 from worker.upkeep import health as _health
 
-CHORES = (
-    Chore(name="health", round=_health.look, pause=health.LOOK_SECONDS),
-    Chore(name="sweep", round=sweep.sweep, pause=sweep.SWEEP_SECONDS),
-    Chore(name="reconcile", round=rounds.reconcile, pause=rounds.PAUSE_SECONDS),
-    Chore(name="housekeeping", round=housekeeping.keep_house, pause=housekeeping.PAUSE_SECONDS),
-    Chore(name="room", round=housekeeping.make_room, pause=housekeeping.ROOM_SECONDS),
-    Chore(name="watchdog", round=watchdog.watch, pause=watchdog.WATCH_SECONDS),
-    Chore(name="backups", round=backups.back_up, pause=backups.LOOK_SECONDS),
+PERIODIC_TASKS = (
+    PeriodicTask(name="health", round=_health.look, pause=health.LOOK_SECONDS),
+    PeriodicTask(name="sweep", round=sweep.sweep, pause=sweep.SWEEP_SECONDS),
+    PeriodicTask(name="reconcile", round=rounds.reconcile, pause=rounds.PAUSE_SECONDS),
+    PeriodicTask(name="housekeeping", round=housekeeping.keep_house, pause=housekeeping.PAUSE_SECONDS),
+    PeriodicTask(name="room", round=housekeeping.make_room, pause=housekeeping.ROOM_SECONDS),
+    PeriodicTask(name="watchdog", round=watchdog.watch, pause=watchdog.WATCH_SECONDS),
+    PeriodicTask(name="backups", round=backups.back_up, pause=backups.LOOK_SECONDS),
 )
 
 
@@ -71,22 +71,22 @@ async def _serve(settings: Settings) -> None:
     ending = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    await alongside(_until(ending), _work(settings))
+    await run_watched(_until(ending), _work(settings))
 
 
 async def _work(settings: Settings) -> None:
     """Everything at once, until cancelled; then whatever runs gives its leases back."""
-    async with open_hands(settings) as hands:
-        hearing = (listen(hands, settings.redis_url.get_secret_value()), rounds.listen(hands))
-        await together(*(regularly(chore, hands) for chore in CHORES), *hearing, _end_jobs(hands))
+    async with open_context(settings) as context:
+        hearing = (listen(context, settings.redis_url.get_secret_value()), rounds.listen(context))
+        await run_all(*(run_periodically(task, context) for task in PERIODIC_TASKS), *hearing, _end_jobs(context))
 
 
-async def _end_jobs(hands: Hands) -> None:
-    """Have the jobs give their leases back as soon as we are cancelled: a chore may be in a thread for a minute yet."""
+async def _end_jobs(context: WorkerContext) -> None:
+    """Have the jobs give their leases back as soon as we are cancelled: another may be in a thread for a minute."""
     try:
         await asyncio.Event().wait()
     finally:
-        await hands.running.end()
+        await context.tasks.end()
 
 
 async def _until(ending: asyncio.Event) -> None:
@@ -94,7 +94,7 @@ async def _until(ending: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_hands(settings: Settings) -> AsyncIterator[Hands]:
+async def open_context(settings: Settings) -> AsyncIterator[WorkerContext]:
     """Everything that the worker acts through, closed at the end."""
     database = connect(asyncpg_url(settings.database_url), pool_size=10)
     forge_client = open_client(settings.github_api_url)
@@ -104,25 +104,25 @@ async def open_hands(settings: Settings) -> AsyncIterator[Hands]:
     try:
         await _require_database(database)
         store = Store(database)
-        yield Hands(
+        yield WorkerContext(
             settings=settings,
             store=store,
-            views=Views(database),
-            vault=Vault(settings.secret_key),
+            queries=Queries(database),
+            encryption=Encryption(settings.secret_key),
             queue=queue,
             engine=engine,
             databases=PostgresDatabases(
                 settings.previews_database_url.get_secret_value(),
                 settings.previews_database_host or await _gateway(engine, store),
                 settings.instance,
-                Limits(connections=settings.connections_per_preview, bytes=settings.database_bytes),
+                DatabaseLimits(connections=settings.connections_per_preview, bytes=settings.database_bytes),
             ),
             forge=sign_in(forge_client, settings),
             sources=GitSources(settings.data_dir.resolve() / "repositories"),
             proxy=proxy,
-            turns=Turns(settings.max_builds),
-            running=Running(kinds.most(settings)),
-            machine=Watched.of(settings),
+            build_slots=BuildSlots(settings.max_builds),
+            tasks=Tasks(kinds.most(settings)),
+            machine=WatchedMachine.of(settings),
         )
     finally:
         await proxy.aclose()
@@ -148,5 +148,5 @@ async def _gateway(engine: DockerEngine, store: Store) -> str:
         try:
             return await engine.gateway()
         except TemporaryError as error:
-            await store.dependencies.record({health.WORKER: "", health.ENGINE: error.message})
+            await store.health.record({health.WORKER: "", health.ENGINE: error.message})
         await asyncio.sleep(health.LOOK_SECONDS)

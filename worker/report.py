@@ -18,7 +18,7 @@ from orchestrator.reporting.comment import Feedback, render
 from orchestrator.reporting.deployments import deployments
 from orchestrator.runtime import fence
 from orchestrator.store.reports import FINAL, Said, Told
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 
 TELL_SECONDS = 15.0
 """How long each of the three may take, with its turn to write: together less than a claim lasts."""
@@ -37,45 +37,45 @@ _log = structlog.get_logger()
 class News:
     """What there is to tell of a preview, and what was told before."""
 
-    hands: Hands
+    context: WorkerContext
     preview: Preview
     newest: Deployment | None
     feedback: Feedback
     told: Told
 
 
-async def report(hands: Hands, preview_id: PreviewId) -> None:
+async def report(context: WorkerContext, preview_id: PreviewId) -> None:
     """Send what differs from what was sent last. What could not be sent is tried again later."""
-    told = await hands.store.telling.begin(preview_id)
+    told = await context.store.reports.begin(preview_id)
     if told is None:
         return
     with fence.under(told.fence):
         try:
-            await _tell(hands, preview_id, told)
+            await _tell(context, preview_id, told)
         except LeaseLost:
             _log.info("report lost: another worker may tell by now", preview=str(preview_id))
 
 
-async def _tell(hands: Hands, preview_id: PreviewId, told: Told) -> None:
-    preview = await hands.views.preview(preview_id)
+async def _tell(context: WorkerContext, preview_id: PreviewId, told: Told) -> None:
+    preview = await context.queries.preview(preview_id)
     if preview is None:
         return
-    delay = hands.forge.write_delay(final=preview.state in FINAL)
+    delay = context.forge.write_delay(final=preview.state in FINAL)
     if delay > 0:
-        await hands.store.telling.postpone(preview.id, delay, preview.updated_at, refused=False)
+        await context.store.reports.postpone(preview.id, delay, preview.updated_at, refused=False)
         return
-    news = await _gather(hands, preview, told)
+    news = await _gather(context, preview, told)
     faults = []
     for tell in (_comment, _status, _deployments):
         if fault := await _attempt(tell, news):
             faults.append(fault)
-        elif await hands.store.telling.has_changed(preview.id, preview.updated_at):
+        elif await context.store.reports.has_changed(preview.id, preview.updated_at):
             break  # what is news by now goes first: each of the three may have waited for its turn to be written
     if faults:
         pause = max(_pause(fault, told.attempts) for fault in faults)
-        await hands.store.telling.postpone(preview.id, pause, preview.updated_at, refused=True)
+        await context.store.reports.postpone(preview.id, pause, preview.updated_at, refused=True)
     else:
-        await hands.store.telling.end(preview.id, preview.updated_at)
+        await context.store.reports.end(preview.id, preview.updated_at)
 
 
 async def _attempt(tell: Callable[[News], Awaitable[None]], news: News) -> ForgeUnavailable | OperatorError | None:
@@ -102,19 +102,19 @@ async def _comment(news: News) -> None:
     if told.comment == said.comment_digest:
         return
     repository, number = news.preview.id.repository, news.preview.id.number
-    comment = await news.hands.forge.put_comment(repository, number, said.marker, said.body, told.comment_id)
+    comment = await news.context.forge.put_comment(repository, number, said.marker, said.body, told.comment_id)
     # None: the conversation is locked. It is tried again when there is something new to say.
-    await news.hands.store.telling.comment(news.preview.id, comment or told.comment_id, said.comment_digest)
+    await news.context.store.reports.comment(news.preview.id, comment or told.comment_id, said.comment_digest)
 
 
 async def _status(news: News) -> None:
     status = news.feedback.status
     if status is None or news.told.status == news.feedback.status_digest:
         return
-    url = news.hands.settings.preview_url(news.preview.host)
+    url = news.context.settings.preview_url(news.preview.host)
     repository = news.preview.id.repository
-    await news.hands.forge.put_status(repository, status.commit, status.state, status.description, url)
-    await news.hands.store.telling.status(news.preview.id, news.feedback.status_digest)
+    await news.context.forge.put_status(repository, status.commit, status.state, status.description, url)
+    await news.context.store.reports.status(news.preview.id, news.feedback.status_digest)
 
 
 async def _deployments(news: News) -> None:
@@ -126,16 +126,16 @@ async def _deployments(news: News) -> None:
         if deployment.commit not in known:
             # Noted before it is made: were we killed now, it would still be found when its commit serves no more.
             known[deployment.commit] = before
-            await news.hands.store.telling.deployments(news.preview.id, known)
-        made = await news.hands.forge.put_deployment(news.preview.id.repository, deployment, before.id)
+            await news.context.store.reports.deployments(news.preview.id, known)
+        made = await news.context.forge.put_deployment(news.preview.id.repository, deployment, before.id)
         known[deployment.commit] = Said(made, deployment.said)
         if deployment.state == "inactive":
             del known[deployment.commit]
-        await news.hands.store.telling.deployments(news.preview.id, known)
+        await news.context.store.reports.deployments(news.preview.id, known)
 
 
 def _wanted(news: News) -> list[ForgeDeployment]:
-    settings, preview = news.hands.settings, news.preview
+    settings, preview = news.context.settings, news.preview
     return deployments(
         preview,
         news.newest,
@@ -146,19 +146,19 @@ def _wanted(news: News) -> list[ForgeDeployment]:
     )
 
 
-async def _gather(hands: Hands, preview: Preview, told: Told) -> News:
-    history = await hands.views.deployments(preview.id, limit=1)
+async def _gather(context: WorkerContext, preview: Preview, told: Told) -> News:
+    history = await context.queries.deployments(preview.id, limit=1)
     newest = history[0] if history else None
-    settings = hands.settings
+    settings = context.settings
     rendered = render(
         preview,
         newest,
         settings.preview_url(preview.host),
         settings.public_url.rstrip("/"),
         settings.secret_key[0].get_secret_value(),
-        await hands.store.gauges.of(preview.id),
+        await context.store.usage.of(preview.id),
     )
-    return News(hands=hands, preview=preview, newest=newest, feedback=rendered, told=told)
+    return News(context=context, preview=preview, newest=newest, feedback=rendered, told=told)
 
 
 def _pause(fault: ForgeUnavailable | OperatorError, attempts: int) -> float:

@@ -19,14 +19,14 @@ from orchestrator.ports.engine import ContainerStatus
 from orchestrator.preview.errors import LaunchError
 from orchestrator.preview.names import Names
 from orchestrator.preview.records import Serving
-from orchestrator.reconcile.liveness import Fall, fall
+from orchestrator.reconcile.liveness import Failure, fall
 from orchestrator.reporting.remedies import remedy_for
 from orchestrator.store.encryption import DATABASE_PASSWORD
 from orchestrator.store.known import serving_of
 from orchestrator.store.store import Lease
 from worker.cleanup.unserving import discard_unserving
 from worker.containers.endings import LOG_TAIL
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 from worker.deployment.deployment import Deployment
 
 LIVES = 3
@@ -37,10 +37,10 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fallen:
+class ServingFailure:
     """What serves does not stand."""
 
-    fall: Fall
+    fall: Failure
     lines: tuple[str, ...]
     """What the container printed last, as it was printed."""
 
@@ -49,28 +49,28 @@ class Fallen:
         return self.fall.reason
 
 
-async def find_fallen(hands: Hands, lease: Lease) -> Fallen | None:
+async def find_failure(context: WorkerContext, lease: Lease) -> ServingFailure | None:
     """Ask the Engine whether what serves stands; None when it does, or nothing serves."""
-    row = await hands.store.own(lease)
+    row = await context.store.own(lease)
     if not row.serving_containers:
         return None
-    found = fall(serving_of(row), await _present(hands, lease), hands.settings.memory_bytes)
+    found = fall(serving_of(row), await _present(context, lease), context.settings.memory_bytes)
     if found is None:
         return None
-    lines = await hands.engine.logs(found.container, LOG_TAIL) if found.container else ()
-    return Fallen(fall=found, lines=lines)
+    lines = await context.engine.logs(found.container, LOG_TAIL) if found.container else ()
+    return ServingFailure(fall=found, lines=lines)
 
 
-async def lead_away(hands: Hands, lease: Lease, fallen: Fallen) -> None:
+async def lead_away(context: WorkerContext, lease: Lease, fallen: ServingFailure) -> None:
     """Lead nobody to an address that may be another's by now."""
     _log.info("fallen", preview=str(lease.preview), reason=fallen.reason)
     if fallen.fall.is_routed:
-        await hands.store.hide(lease)
+        await context.store.hide(lease)
 
 
-async def require_another_life(deployment: Deployment, fallen: Fallen) -> None:
+async def require_another_life(deployment: Deployment, fallen: ServingFailure) -> None:
     """Raises LaunchError when this commit ends by itself again and again."""
-    store = deployment.hands.store
+    store = deployment.context.store
     if fallen.fall.by_itself and await store.lives(deployment.lease, deployment.commit, LIVES_WITHIN) >= LIVES:
         minutes = int(LIVES_WITHIN.total_seconds() // 60)
         raise LaunchError(
@@ -80,7 +80,7 @@ async def require_another_life(deployment: Deployment, fallen: Fallen) -> None:
         )
 
 
-async def tell(deployment: Deployment, fallen: Fallen) -> None:
+async def tell(deployment: Deployment, fallen: ServingFailure) -> None:
     """Say in the log and on the pull request why a commit that was ready is brought up again."""
     await deployment.secret(DATABASE_PASSWORD)  # loads all of them, so that none is told
     said = deployment.journal.clean(f"it is brought up again, because {fallen.reason}")
@@ -90,37 +90,37 @@ async def tell(deployment: Deployment, fallen: Fallen) -> None:
         await deployment.journal.say(f"  {line}")
 
 
-async def keep_serving(hands: Hands, lease: Lease) -> None:
+async def keep_serving(context: WorkerContext, lease: Lease) -> None:
     """Have the older commit serve on while the newest may not or cannot: start it again, or let nothing serve."""
-    fallen = await find_fallen(hands, lease)
+    fallen = await find_failure(context, lease)
     if fallen is None or not fallen.fall.is_routed:
         return
-    await lead_away(hands, lease, fallen)
-    row = await hands.store.own(lease)
-    upstream = None if fallen.fall.soon else await _start_again(hands, lease, row)
+    await lead_away(context, lease, fallen)
+    row = await context.store.own(lease)
+    upstream = None if fallen.fall.soon else await _start_again(context, lease, row)
     if upstream is not None:
         _log.info("started again", preview=str(lease.preview), upstream=upstream)
-        await hands.store.show(lease, upstream)
+        await context.store.show(lease, upstream)
         return
     commit = (row.serving_commit or "")[:12]
-    await hands.store.unroute(lease)
-    await discard_unserving(hands, lease)
-    await hands.store.advance(
+    await context.store.unroute(lease)
+    await discard_unserving(context, lease)
+    await context.store.advance(
         lease, row.state, f"{row.reason}; {commit} served, and does not any more: {fallen.reason}"
     )
 
 
-async def _start_again(hands: Hands, lease: Lease, row: Row[Any]) -> str | None:
+async def _start_again(context: WorkerContext, lease: Lease, row: Row[Any]) -> str | None:
     """Start what ran; returns where visitors are to be led, or None when it does not run."""
     serving = serving_of(row)
-    for status in _in_order(await _present(hands, lease), serving):
+    for status in _in_order(await _present(context, lease), serving):
         with contextlib.suppress(LaunchError):
-            await hands.engine.start(status.id)
-    present = {status.name: status for status in await _present(hands, lease)}
+            await context.engine.start(status.id)
+    present = {status.name: status for status in await _present(context, lease)}
     routed = present.get(serving.routed_name)
     if routed is None or not routed.running:
         return None
-    address = await _address(hands, routed)
+    address = await _address(context, routed)
     return f"{address}:{serving.routed.rpartition(':')[2]}" if address else None
 
 
@@ -130,14 +130,14 @@ def _in_order(present: Iterable[ContainerStatus], serving: Serving) -> list[Cont
     return sorted(down, key=lambda one: one.created_at)
 
 
-async def _address(hands: Hands, status: ContainerStatus) -> str | None:
+async def _address(context: WorkerContext, status: ContainerStatus) -> str | None:
     """On a network of the preview, one that also leads outwards first: the proxy may be a container itself."""
     for name, address in sorted(status.addresses.items(), key=lambda item: ("-internal" in item[0], item[0])):
-        subnet = await hands.store.subnet_of(name)
+        subnet = await context.store.subnet_of(name)
         if subnet is not None and IPv4Address(address) in subnet:
             return address
     return None
 
 
-async def _present(hands: Hands, lease: Lease) -> list[ContainerStatus]:
-    return await hands.engine.containers(Names(instance=hands.settings.instance, preview=lease.preview).labels())
+async def _present(context: WorkerContext, lease: Lease) -> list[ContainerStatus]:
+    return await context.engine.containers(Names(instance=context.settings.instance, preview=lease.preview).labels())

@@ -16,7 +16,7 @@ NEEDED_TO_BEGIN = NEEDED_ALWAYS | {Resource.MEMORY, Resource.PREVIEWS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class MachineLimits:
     """What the operator lets previews take of the machine."""
 
     slots: int
@@ -71,7 +71,7 @@ class Room:
     said: Mapping[Resource, str]
 
 
-def room(limits: Limits, use: Use, machine: Machine) -> Room:
+def room(limits: MachineLimits, use: Use, machine: Machine) -> Room:
     """What there is room for, but for database connections: `with_connections` adds those."""
     subnet = 1 << (limits.pool.max_prefixlen - limits.subnet_prefix)
     free = {
@@ -113,7 +113,7 @@ def without_connections(found: Room, why: str) -> Room:
     return Room(free={**found.free, Resource.CONNECTIONS: 0}, said={**found.said, Resource.CONNECTIONS: why})
 
 
-def _networks(limits: Limits, use: Use, subnets: int) -> str:
+def _networks(limits: MachineLimits, use: Use, subnets: int) -> str:
     text = f"all {subnets:,} subnets of {limits.pool} are taken" if subnets > 1 else f"{limits.pool} is taken"
     others = f", {use.foreign_subnets:,} of them by something else on this machine" if use.foreign_subnets else ""
     return text + others

@@ -10,15 +10,15 @@ from orchestrator.adapters.git.sources import GitSources
 from orchestrator.adapters.github.forge import sign_in
 from orchestrator.adapters.github.http import open_client
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases.limits import Limits
+from orchestrator.databases.limits import DatabaseLimits
 from orchestrator.reconcile.observe import Reach
 from orchestrator.runtime.settings import Settings
-from orchestrator.store.queries import Views
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import Store
 
 
 @asynccontextmanager
-async def reach(settings: Settings, store: Store, views: Views) -> AsyncIterator[Reach]:
+async def reach(settings: Settings, store: Store, queries: Queries) -> AsyncIterator[Reach]:
     """All that a round of the reconciler asks. Raises ConfigurationError when the previews' server is not known."""
     async with AsyncExitStack() as stack:
         engine = DockerEngine(settings.docker_host)
@@ -30,7 +30,7 @@ async def reach(settings: Settings, store: Store, views: Views) -> AsyncIterator
         yield Reach(
             settings=settings,
             store=store,
-            views=views,
+            queries=queries,
             engine=engine,
             databases=databases(settings),
             sources=GitSources(settings.data_dir.resolve() / "repositories"),
@@ -46,5 +46,5 @@ def databases(settings: Settings) -> PostgresDatabases:
         settings.previews_database_url.get_secret_value(),
         settings.previews_database_host,
         settings.instance,
-        Limits(connections=settings.connections_per_preview, bytes=settings.database_bytes),
+        DatabaseLimits(connections=settings.connections_per_preview, bytes=settings.database_bytes),
     )

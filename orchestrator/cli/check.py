@@ -25,7 +25,7 @@ from orchestrator.codebase.python.drivers import Form
 from orchestrator.compose.canonical import canonical
 from orchestrator.compose.check import Container, Database, Finding, Report, check, without_ignored
 from orchestrator.compose.database import DatabaseUrls
-from orchestrator.compose.engine.request import Limits
+from orchestrator.compose.engine.request import ServiceLimits
 from orchestrator.compose.inject import Facts
 from orchestrator.compose.model import DatabaseMode
 from orchestrator.compose.project.project import project
@@ -39,7 +39,7 @@ from orchestrator.runtime.settings import Settings
 TEMPLATE, DOMAIN = "pr-{number}-{repo}.{domain}", "preview.localhost"
 TAB_WIDTH = 4
 _SETTINGS = Settings.model_fields
-USUAL_LIMITS = Limits(
+USUAL_LIMITS = ServiceLimits(
     memory_bytes=_SETTINGS["memory_bytes"].default, cpus=_SETTINGS["cpus"].default, pids=_SETTINGS["pids"].default
 )
 """Those of an operator who sets none: whose machine it will be is not known here."""

@@ -24,7 +24,7 @@ from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.cli import adapters
 from orchestrator.cli.conventions import DONE, NOT_WELL, UnclearId
 from orchestrator.cli.previews import Running, open_running, print_columns, print_json, the_one, wake
-from orchestrator.databases.record import Holding
+from orchestrator.databases.record import DatabaseRecord
 from orchestrator.preview.errors import OperatorError
 from orchestrator.preview.names import MARK_LENGTH, Names, was_asked_for
 from orchestrator.preview.records import Preview
@@ -33,7 +33,7 @@ from orchestrator.runtime.units import size_told
 from orchestrator.store import dumps
 from orchestrator.store.backups import Backup, Schedule
 from orchestrator.store.dumps import Source
-from orchestrator.store.encryption import Vault
+from orchestrator.store.encryption import Encryption
 from orchestrator.store.leasing import with_lease
 from orchestrator.store.store import Lease
 
@@ -150,8 +150,8 @@ async def _at(which: str) -> AsyncIterator[_At]:
     async with open_running() as running:
         settings = running.settings
         settings.require("secret_key")
-        preview = await the_one(running.views, which)
-        source = await dumps.source(running.views, Vault(settings.secret_key), settings.instance, preview.id)
+        preview = await the_one(running.queries, which)
+        source = await dumps.source(running.queries, Encryption(settings.secret_key), settings.instance, preview.id)
         yield _At(running=running, preview=preview, databases=adapters.databases(settings), source=source)
 
 
@@ -176,22 +176,22 @@ def _unknown(at: _At, message: str) -> UnclearId:
 
 
 async def _replace(at: _At, lease: Lease, found: Path | int) -> None:
-    holding = Holding.read((await at.running.store.own(lease)).database)
-    if holding is None or holding.undo is not None:
+    record = DatabaseRecord.read((await at.running.store.own(lease)).database)
+    if record is None or record.rollback is not None:
         raise OperatorError(
             f"a commit that does not serve yet has changed the database of {at.preview.id}",
             "wait until it serves or has failed (`previewd show` says so), and try again",
         )
     # What containers did to the present database, the next deployment has to do again. Written down before the effect.
-    renewed = dataclasses.replace(holding, resets=secrets.randbits(4 * MARK_LENGTH))
+    renewed = dataclasses.replace(record, resets=secrets.randbits(4 * MARK_LENGTH))
     if isinstance(found, int):
-        await at.running.store.keep_holding(lease, renewed)
+        await at.running.store.keep_database(lease, renewed)
         await at.databases.reset(at.source.name, source=at.names.snapshot(found))
         return
     async with at.databases.replacing(at.source.name) as empty:
         clients = await at.databases.clients(at.source.name, at.source.password, database=empty)
         await clients.restore(found)
-        await at.running.store.keep_holding(lease, renewed)
+        await at.running.store.keep_database(lease, renewed)
 
 
 async def _snapshots(at: _At) -> list[int]:

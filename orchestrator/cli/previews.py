@@ -25,7 +25,7 @@ from orchestrator.runtime.installation import load_settings
 from orchestrator.runtime.queue import open_queue
 from orchestrator.runtime.settings import Settings, asyncpg_url
 from orchestrator.store import migrate as schema
-from orchestrator.store.queries import Views
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import Store, connect
 
 POLL_SECONDS = 0.5
@@ -40,7 +40,7 @@ class Running:
     settings: Settings
     engine: AsyncEngine
     store: Store
-    views: Views
+    queries: Queries
 
 
 async def migrate() -> int:
@@ -54,7 +54,7 @@ async def migrate() -> int:
 async def list_previews(*, every: bool, as_json: bool) -> int:
     """One line for each preview."""
     async with open_running() as running:
-        previews = await (running.views.all() if every else running.views.live())
+        previews = await (running.queries.all() if every else running.queries.live())
     if as_json:
         print_json([_preview_json(preview, running.settings) for preview in previews])
     elif previews:
@@ -67,10 +67,10 @@ async def list_previews(*, every: bool, as_json: bool) -> int:
 async def show(which: str, *, as_json: bool) -> int:
     """Everything about one preview."""
     async with open_running() as running:
-        preview = await the_one(running.views, which)
-        deployments = await running.views.deployments(preview.id)
-        transitions = await running.views.transitions(preview.id)
-        use = await running.store.gauges.of(preview.id)
+        preview = await the_one(running.queries, which)
+        deployments = await running.queries.deployments(preview.id)
+        transitions = await running.queries.transitions(preview.id)
+        use = await running.store.usage.of(preview.id)
     if as_json:
         values = _preview_json(preview, running.settings)
         print_json(
@@ -84,21 +84,21 @@ async def show(which: str, *, as_json: bool) -> int:
 async def logs(which: str, *, follow: bool, deployment: int | None) -> int:
     """The lines of one deployment; with `follow` until it has ended. Which one it is goes to standard error."""
     async with open_running() as running:
-        preview = await the_one(running.views, which)
-        chosen = _chosen(await running.views.deployments(preview.id, limit=1000), preview, deployment)
+        preview = await the_one(running.queries, which)
+        chosen = _chosen(await running.queries.deployments(preview.id, limit=1000), preview, deployment)
         if chosen is None:
             print("nothing was deployed yet")
             return DONE
         state = chosen.outcome or "running"
         print(f"deployment {chosen.id} of {short(chosen.commit)}: {state}", file=sys.stderr, flush=True)
-        await _print_log(running.views, preview, chosen, follow=follow)
+        await _print_log(running.queries, preview, chosen, follow=follow)
     return DONE
 
 
 async def deploy(which: str) -> int:
     """Ask for a deployment, and wake a worker if Redis is there."""
     async with open_running() as running:
-        preview = await the_one(running.views, which)
+        preview = await the_one(running.queries, which)
         generation = await running.store.force(preview.id)
         when = await wake(running.settings, preview, generation)
     print(f"{preview.id} will be deployed again{when}")
@@ -111,7 +111,7 @@ async def open_running() -> AsyncIterator[Running]:
     settings = load_settings()
     engine = connect(asyncpg_url(settings.database_url), pool_size=1)
     try:
-        yield Running(settings=settings, engine=engine, store=Store(engine), views=Views(engine))
+        yield Running(settings=settings, engine=engine, store=Store(engine), queries=Queries(engine))
     except BrokenPipeError:  # it is our output's, not the database's
         raise
     except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
@@ -124,9 +124,9 @@ async def open_running() -> AsyncIterator[Running]:
         await engine.dispose()
 
 
-async def the_one(views: Views, which: str) -> Preview:
+async def the_one(queries: Queries, which: str) -> Preview:
     """The preview that is meant. UnclearId lists the candidates when several are."""
-    found = await views.find(which)
+    found = await queries.find(which)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -144,12 +144,12 @@ def _chosen(deployments: list[Deployment], preview: Preview, wanted: int | None)
     return found
 
 
-async def _print_log(views: Views, preview: Preview, deployment: Deployment, *, follow: bool) -> None:
+async def _print_log(queries: Queries, preview: Preview, deployment: Deployment, *, follow: bool) -> None:
     """The end is looked for before the lines: none may come between."""
     after = 0
     while True:
-        ended = not follow or await _ended(views, preview, deployment.id)
-        lines = await views.log(deployment.id, after, PAGE_LINES)
+        ended = not follow or await _ended(queries, preview, deployment.id)
+        lines = await queries.log(deployment.id, after, PAGE_LINES)
         for line in lines:
             after = line.id
             print(f"{line.step.value:<12}{clean(line.line)}", flush=follow)
@@ -159,8 +159,8 @@ async def _print_log(views: Views, preview: Preview, deployment: Deployment, *, 
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _ended(views: Views, preview: Preview, deployment: int) -> bool:
-    newest = await views.deployments(preview.id, limit=1)
+async def _ended(queries: Queries, preview: Preview, deployment: int) -> bool:
+    newest = await queries.deployments(preview.id, limit=1)
     return newest[0].id != deployment or newest[0].outcome is not None
 
 

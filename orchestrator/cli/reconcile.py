@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.cli.conventions import DONE, NOT_WELL
 from orchestrator.cli.previews import open_running, print_json
-from orchestrator.reconcile.apply import enact
+from orchestrator.reconcile.apply import apply
 from orchestrator.reconcile.observe import Observed, Reach, observe
 from orchestrator.reconcile.world import Action, Do
 from orchestrator.reconcile.world import leaks as leaked
@@ -52,7 +52,7 @@ async def reconcile(*, dry_run: bool, as_json: bool) -> int:
         else:
             _print_plan(actions, observed)
         if not dry_run:
-            await enact(reach, actions)
+            await apply(reach, actions)
     return DONE
 
 
@@ -61,7 +61,7 @@ async def _reach() -> AsyncIterator[Reach]:
     """What it takes loads the Docker SDK, which no other command needs."""
     from orchestrator.cli.adapters import reach as open_reach
 
-    async with open_running() as running, open_reach(running.settings, running.store, running.views) as reach:
+    async with open_running() as running, open_reach(running.settings, running.store, running.queries) as reach:
         yield reach
 
 

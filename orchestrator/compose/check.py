@@ -15,7 +15,7 @@ from orchestrator.codebase.dockerfile import base_images
 from orchestrator.codebase.files import Overlay
 from orchestrator.compose.database import Forms, Rewrite
 from orchestrator.compose.engine.capped import capped
-from orchestrator.compose.engine.request import Limits
+from orchestrator.compose.engine.request import ServiceLimits
 from orchestrator.compose.generated import COMPOSE_FILE, Generated, missing_compose_file, missing_dockerfiles
 from orchestrator.compose.inject import Facts, injected
 from orchestrator.compose.model import DatabaseMode, Service, Stack
@@ -108,7 +108,7 @@ class Report:
         return not self.refusals
 
 
-def check(files: Mapping[str, bytes], path: str | None, facts: Facts, limits: Limits) -> Report:
+def check(files: Mapping[str, bytes], path: str | None, facts: Facts, limits: ServiceLimits) -> Report:
     """The report on the Compose file at `path`, or on the one that previewd would find, under an operator's limits."""
     path = path or find(files)
     if path is not None:
@@ -122,7 +122,7 @@ def check(files: Mapping[str, bytes], path: str | None, facts: Facts, limits: Li
     return replace(report, generated=(generated, *report.generated))
 
 
-def _checked(files: Mapping[str, bytes], path: str, facts: Facts, limits: Limits) -> Report:
+def _checked(files: Mapping[str, bytes], path: str, facts: Facts, limits: ServiceLimits) -> Report:
     report, refusals = Report(path=path, url=facts.url), _refused_parts(files, path, facts)
     try:
         facts = replace(facts, secrets={**_secrets(files, path), **facts.secrets})

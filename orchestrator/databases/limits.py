@@ -11,7 +11,7 @@ SHUT = 1.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class DatabaseLimits:
     """What one preview may use of the server."""
 
     connections: int = 20

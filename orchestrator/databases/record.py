@@ -9,9 +9,12 @@ from typing import Any, Self
 
 from orchestrator.preview.names import mark_of
 
+_STORED_AS = "undo"
+"""The key of a record's rollback in its row: earlier versions wrote it so, and may run beside this one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Undo:
+class Rollback:
     """How to go back to what the serving commit had, while another one changes the database."""
 
     commit: str
@@ -28,7 +31,7 @@ class Undo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class DatabaseRecord:
     """The database of one preview."""
 
     commit: str
@@ -43,7 +46,7 @@ class Holding:
     Containers that worked on an earlier one have done nothing for this one: it is part of what they are. It is no
     count, which would come twice when our own state is restored.
     """
-    undo: Undo | None = None
+    rollback: Rollback | None = None
     discard: str = ""
     """A snapshot that nobody needs any more."""
 
@@ -52,41 +55,43 @@ class Holding:
         """From the row; None when there is no database yet."""
         if stored is None:
             return None
-        undo = stored["undo"]
-        if undo is not None:
-            revisions = undo["revisions"]
-            undo = Undo(**{**undo, "revisions": None if revisions is None else tuple(revisions)})
-        return cls(**{**stored, "undo": undo})
+        rollback = stored[_STORED_AS]
+        if rollback is not None:
+            revisions = rollback["revisions"]
+            rollback = Rollback(**{**rollback, "revisions": None if revisions is None else tuple(revisions)})
+        return cls(**{name: value for name, value in stored.items() if name != _STORED_AS}, rollback=rollback)
 
     def stored(self) -> dict[str, Any]:
         """For the row."""
-        return asdict(self)
+        values = asdict(self)
+        values[_STORED_AS] = values.pop("rollback")
+        return values
 
     @property
     def incarnation(self) -> int:
         """The same of the database that containers now find."""
-        return mark_of(self.undo.snapshot) if self.undo and self.undo.reset else self.resets
+        return mark_of(self.rollback.snapshot) if self.rollback and self.rollback.reset else self.resets
 
     @property
     def story(self) -> str:
         """What the database that containers now find held at first, for people."""
-        return (self.undo and self.undo.origin) or self.origin
+        return (self.rollback and self.rollback.origin) or self.origin
 
     def proven(self) -> Self:
         """What becomes of it when the commit that changed it serves: there is no way back, and none is needed."""
-        if self.undo is None:
+        if self.rollback is None:
             return self
-        undo = self.undo
+        rollback = self.rollback
         return replace(
             self,
-            commit=undo.commit,
-            migrations=undo.migrations,
-            origin=undo.origin or self.origin,
+            commit=rollback.commit,
+            migrations=rollback.migrations,
+            origin=rollback.origin or self.origin,
             resets=self.incarnation,
-            undo=None,
-            discard=undo.snapshot,
+            rollback=None,
+            discard=rollback.snapshot,
         )
 
     def taken_back(self) -> Self:
         """What becomes of it when the commit that changed it does not serve."""
-        return replace(self, undo=None, discard=self.undo.snapshot if self.undo else self.discard)
+        return replace(self, rollback=None, discard=self.rollback.snapshot if self.rollback else self.discard)

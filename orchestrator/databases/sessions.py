@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.databases.limits import DatabaseSize, Limits
+from orchestrator.databases.limits import DatabaseLimits, DatabaseSize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Policed:
     """Of the databases that are in use: previews', and templates that are being filled."""
 
 
-def overdue(session: Session, limits: Limits) -> str | None:
+def overdue(session: Session, limits: DatabaseLimits) -> str | None:
     """Why a session must end; None when it may go on. Its own timeouts do not count: a tenant can lift those."""
     if session.state == "idle":
         return None

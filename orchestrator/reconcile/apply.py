@@ -20,7 +20,7 @@ from orchestrator.store.store import Delivery, Hint
 _log = structlog.get_logger()
 
 
-async def enact(reach: Reach, actions: Iterable[Action]) -> None:
+async def apply(reach: Reach, actions: Iterable[Action]) -> None:
     """Do it all, each preview once. What cannot be done now is said in the log, and left to the next round."""
     asked: set[PreviewId] = set()
     for action in actions:
@@ -97,7 +97,7 @@ async def _remove_thing(reach: Reach, action: Action) -> None:
             await reach.engine.remove_network(action.id)
         case Kind.VOLUME:
             await reach.engine.remove_volume(action.name)
-        case Kind.IMAGE if action.name not in await reach.views.images():
+        case Kind.IMAGE if action.name not in await reach.queries.images():
             await reach.engine.remove_image(action.name)
         case Kind.TEMPLATE | Kind.DATABASE:
             await reach.databases.remove(action.name)

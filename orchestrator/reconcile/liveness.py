@@ -26,7 +26,7 @@ def was_ended_from_outside(status: ContainerStatus) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fall:
+class Failure:
     """Why what serves does not stand."""
 
     reason: str
@@ -40,13 +40,13 @@ class Fall:
     """Whether it ended by itself soon after its last start."""
 
 
-def fall(serving: Serving, present: Iterable[ContainerStatus], memory_bytes: int = 0) -> Fall | None:
+def fall(serving: Serving, present: Iterable[ContainerStatus], memory_bytes: int = 0) -> Failure | None:
     """What is wrong with it first of all; None when it stands. `memory_bytes` is the limit that is told."""
     found = {status.name: status for status in present if status.name in serving.containers}
-    return _routed_fall(serving, found, memory_bytes) or _other_fall(serving, found, memory_bytes)
+    return _routed_failure(serving, found, memory_bytes) or _other_failure(serving, found, memory_bytes)
 
 
-def _routed_fall(serving: Serving, found: Mapping[str, ContainerStatus], memory_bytes: int) -> Fall | None:
+def _routed_failure(serving: Serving, found: Mapping[str, ContainerStatus], memory_bytes: int) -> Failure | None:
     if not serving.containers:
         return None
     address = (serving.upstream or "").rpartition(":")[0]
@@ -62,7 +62,7 @@ def _routed_fall(serving: Serving, found: Mapping[str, ContainerStatus], memory_
     return None if held_by == name else _moved(_subject(status), name)
 
 
-def _other_fall(serving: Serving, found: Mapping[str, ContainerStatus], memory_bytes: int) -> Fall | None:
+def _other_failure(serving: Serving, found: Mapping[str, ContainerStatus], memory_bytes: int) -> Failure | None:
     for name in sorted(serving.containers - found.keys()):
         return _gone(name, is_routed=False)
     once_ran = [found[name] for name in sorted(serving.running)]
@@ -82,7 +82,7 @@ def _was_ended_with_others(status: ContainerStatus, others: Iterable[ContainerSt
     )
 
 
-def _ended(status: ContainerStatus, memory_bytes: int, *, is_routed: bool) -> Fall:
+def _ended(status: ContainerStatus, memory_bytes: int, *, is_routed: bool) -> Failure:
     short = _is_short_lived(status)
     code = status.exit_code
     if status.oom_killed:
@@ -92,7 +92,7 @@ def _ended(status: ContainerStatus, memory_bytes: int, *, is_routed: bool) -> Fa
     else:
         words = f"exited with code {code}"
     by_itself = status.oom_killed or (short if code in {0, None} else not was_ended_from_outside(status))
-    return Fall(
+    return Failure(
         reason=f"{_subject(status)} {words}",
         container=status.name,
         is_routed=is_routed,
@@ -107,14 +107,14 @@ def _is_short_lived(status: ContainerStatus) -> bool:
     return status.finished_at - status.started_at < SHORT_LIFE
 
 
-def _gone(name: str, *, is_routed: bool) -> Fall:
-    return Fall(
+def _gone(name: str, *, is_routed: bool) -> Failure:
+    return Failure(
         reason=f"the container {name} was removed by somebody", container=name, is_routed=is_routed, by_itself=False
     )
 
 
-def _moved(subject: str, name: str = "") -> Fall:
-    return Fall(
+def _moved(subject: str, name: str = "") -> Failure:
+    return Failure(
         reason=f"{subject} does not have the address any more to which visitors are led",
         container=name,
         is_routed=True,

@@ -26,7 +26,7 @@ from orchestrator.reconcile.plan import plan
 from orchestrator.reconcile.world import Action, Actual, Kind, Remains, Wanted
 from orchestrator.runtime.data_dir import remains
 from orchestrator.runtime.settings import Settings
-from orchestrator.store.queries import Views
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import Store
 
 QUESTIONS = 16
@@ -48,7 +48,7 @@ class Reach:
 
     settings: Settings
     store: Store
-    views: Views
+    queries: Queries
     engine: Engine
     databases: Databases
     sources: Sources
@@ -81,7 +81,7 @@ async def observe(reach: Reach, *, ask_forge: bool, measure_cache: bool = False)
         actual = replace(actual, build_cache_bytes=cache)
     pulls = await _open_pulls(reach, before.values(), unknown) if ask_forge else {}
     # Read last: who began while we looked must not have his things taken for leaked.
-    images, after = await reach.views.images(), await looks.known()
+    images, after = await reach.queries.images(), await looks.known()
     previews = {
         preview: replace(known, steady=_stood_still(before.get(preview), known)) for preview, known in after.items()
     }

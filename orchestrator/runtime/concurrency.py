@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def together(*work: Coroutine[Any, Any, Any]) -> None:
+async def run_all(*work: Coroutine[Any, Any, Any]) -> None:
     """Run all of it at once. The first failure cancels the rest, and is raised when the rest has ended."""
     tasks = [asyncio.ensure_future(one) for one in work]
     if not tasks:
@@ -23,7 +23,7 @@ async def together(*work: Coroutine[Any, Any, Any]) -> None:
         task.result()
 
 
-async def alongside(work: Coroutine[Any, Any, None], watch: Coroutine[Any, Any, None]) -> None:
+async def run_watched(work: Coroutine[Any, Any, None], watch: Coroutine[Any, Any, None]) -> None:
     """Run `work` while `watch` agrees: when the watch raises, the work is cancelled and the watch's reason raised."""
     working, watching = asyncio.ensure_future(work), asyncio.ensure_future(watch)
     try:

@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 
-def at_once(engine: AsyncEngine) -> AsyncEngine:
+def autocommit(engine: AsyncEngine) -> AsyncEngine:
     """The same connections, on which each statement is a transaction by itself: for whoever sends only one.
 
     BEGIN and COMMIT would be two more ways to Postgres and back, of which a deployment has hundreds.

@@ -19,8 +19,8 @@ from orchestrator.runtime.concurrency import in_thread
 from orchestrator.runtime.data_dir import remove_folder
 from orchestrator.runtime.settings import Settings
 from orchestrator.store.backups import USUAL_KEEP, Backup, Backups
-from orchestrator.store.encryption import DATABASE_PASSWORD, Vault
-from orchestrator.store.queries import Views
+from orchestrator.store.encryption import DATABASE_PASSWORD, Encryption
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import Lease, Store
 
 _ABANDONED_SECONDS = 3600.0
@@ -41,10 +41,10 @@ class Source:
     password: str = field(repr=False)
 
 
-async def source(views: Views, vault: Vault, instance: str, preview: PreviewId) -> Source:
+async def source(queries: Queries, encryption: Encryption, instance: str, preview: PreviewId) -> Source:
     """Raises OperatorError when the preview has no database of ours."""
-    sealed = await views.database_secrets(preview)
-    password = vault.open(sealed).get(DATABASE_PASSWORD) if sealed else None
+    sealed = await queries.database_secrets(preview)
+    password = encryption.open(sealed).get(DATABASE_PASSWORD) if sealed else None
     if password is None:
         raise OperatorError(
             f"preview {preview} has no database of previewd's: it was not deployed so far, it is removed, or its "

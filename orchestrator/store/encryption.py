@@ -14,7 +14,7 @@ DATABASE_PASSWORD = "database password"  # noqa: S105 - a key; the space keeps i
 """Under which a preview's secrets hold the password of its database's role."""
 
 
-class Vault:
+class Encryption:
     """Encrypts with the first key, decrypts with any: add a key in front to rotate."""
 
     def __init__(self, keys: Sequence[SecretStr]) -> None:

@@ -11,7 +11,7 @@ from orchestrator.runtime.health import Dependency
 from orchestrator.store.tables import CHANNEL, dependencies
 
 
-class Dependencies:
+class DependencyHealth:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 

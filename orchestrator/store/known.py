@@ -7,37 +7,37 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, any_, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.databases.record import Holding
+from orchestrator.databases.record import DatabaseRecord
 from orchestrator.preview.records import Known, Serving
 from orchestrator.preview.state import PreviewId
 from orchestrator.store.conditions import is_free, this
-from orchestrator.store.connection import at_once
+from orchestrator.store.connection import autocommit
 from orchestrator.store.tables import CHANNEL, previews, subnets
 
 
 class Looks:
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine, self._at_once = engine, at_once(engine)
+        self._engine, self._autocommit = engine, autocommit(engine)
 
     async def known(self) -> dict[PreviewId, Known]:
         """Every preview and template that we have a row of, removed ones too."""
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             rows = await connection.execute(_KNOWN)
             return {PreviewId(row.repository, row.number): _known(row) for row in rows}
 
     async def has(self, preview: PreviewId) -> bool:
         """Whether we have a row of it."""
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             return bool(await connection.scalar(select(exists().where(this(preview)))))
 
     async def has_any_of(self, repository: int) -> bool:
         """Whether we have a row of any preview of this repository."""
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             return bool(await connection.scalar(select(exists().where(previews.c.repository == repository))))
 
     async def subnets(self) -> dict[str, PreviewId]:
         """By network: whose it is."""
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             rows = await connection.execute(select(subnets).where(subnets.c.network.is_not(None)))
             return {row.network: PreviewId(row.repository, row.number) for row in rows}
 
@@ -129,7 +129,7 @@ def _known(row: Any) -> Known:
         generation=row.generation,
         serving=serving_of(row),
         steady=row.is_idle,
-        snapshots=frozenset(_snapshots(Holding.read(row.database))),
+        snapshots=frozenset(_snapshots(DatabaseRecord.read(row.database))),
         untold=_untold(row) if row.is_untold else "",
         shown=frozenset(row.forge_deployments),
     )
@@ -141,5 +141,5 @@ def _untold(row: Row[Any]) -> str:
     return f"the pull request {last}{times}; the worker goes on trying"
 
 
-def _snapshots(holding: Holding | None) -> Collection[str]:
-    return (holding.undo.snapshot,) if holding and holding.undo else ()
+def _snapshots(record: DatabaseRecord | None) -> Collection[str]:
+    return (record.rollback.snapshot,) if record and record.rollback else ()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from orchestrator.preview.errors import TemporaryError
 from orchestrator.preview.state import PreviewId
 from orchestrator.runtime import fence
-from orchestrator.runtime.concurrency import alongside
+from orchestrator.runtime.concurrency import run_watched
 from orchestrator.store.store import Lease, Store
 
 PATIENCE_SECONDS = 60.0
@@ -33,7 +33,7 @@ async def with_lease(store: Store, preview: PreviewId, work: Callable[[Lease], A
 
     try:
         with fence.under(lease.fence):
-            await alongside(working(), _keep(store, lease))
+            await run_watched(working(), _keep(store, lease))
     finally:
         await store.release(lease)
 

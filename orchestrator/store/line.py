@@ -15,7 +15,7 @@ from orchestrator.admission.room import NEEDED_ALWAYS, NEEDED_TO_BEGIN, Use
 from orchestrator.admission.words import reason, sounds_alike
 from orchestrator.preview.state import PreviewId, Resource, State
 from orchestrator.store.conditions import this
-from orchestrator.store.connection import at_once
+from orchestrator.store.connection import autocommit
 from orchestrator.store.tables import CHANNEL, previews, subnets
 
 _REST = timedelta(seconds=15)
@@ -39,15 +39,15 @@ class Standing:
 
 class Line:
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine, self._at_once = engine, at_once(engine)
+        self._engine, self._autocommit = engine, autocommit(engine)
 
     async def is_empty(self) -> bool:
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             return not await connection.scalar(select(exists().where(_stands_in_line())))
 
     async def read(self, pool: IPv4Network) -> Standing:
         """Who waits. `pool` is where networks are cut from."""
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             return (await _read(connection, pool, None))[0]
 
     async def call_up(self, preview: PreviewId) -> None:

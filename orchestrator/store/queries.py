@@ -9,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.preview.records import Deployment, LogLine, Preview, Route, StepTimes, Transition, Wiring
 from orchestrator.preview.state import PreviewId, State
 from orchestrator.store.conditions import this
-from orchestrator.store.connection import at_once
+from orchestrator.store.connection import autocommit
 from orchestrator.store.tables import deployments, logs, previews, steps, transitions
 
 
-class Views:
+class Queries:
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = at_once(engine)
+        self._engine = autocommit(engine)
 
     async def live(self) -> list[Preview]:
         """Every preview that is not removed, newest change first."""

@@ -14,7 +14,7 @@ from orchestrator.preview.state import PreviewId, State
 from orchestrator.runtime import fence
 from orchestrator.runtime.fence import Fence
 from orchestrator.store.conditions import this
-from orchestrator.store.connection import at_once
+from orchestrator.store.connection import autocommit
 from orchestrator.store.tables import previews
 
 FINAL = frozenset({State.READY, State.FAILED, State.SLEEPING, State.REMOVED})
@@ -49,9 +49,9 @@ class Told:
     """Falls before another worker may claim to tell: who was frozen meanwhile would write a second comment."""
 
 
-class Telling:
+class Reports:
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = at_once(engine)
+        self._engine = autocommit(engine)
 
     async def due(self) -> list[PreviewId]:
         """Whom the forge knows too little of: those whose state is final first, then who waits the longest.

@@ -39,7 +39,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from orchestrator.admission import line, words
 from orchestrator.admission.line import Entry, fair_order
-from orchestrator.databases.record import Holding
+from orchestrator.databases.record import DatabaseRecord
 from orchestrator.preview.errors import AuthorError, LeaseLost, NoRoom, OperatorError, PreviewdError
 from orchestrator.preview.records import Wiring
 from orchestrator.preview.state import PreviewId, State, Step, may_move
@@ -48,15 +48,15 @@ from orchestrator.runtime import fence
 from orchestrator.runtime.fence import LEASE_SECONDS, Fence
 from orchestrator.store.backups import Backups, forget_all
 from orchestrator.store.conditions import is_free, of, this
-from orchestrator.store.connection import at_once
-from orchestrator.store.health import Dependencies
+from orchestrator.store.connection import autocommit
+from orchestrator.store.health import DependencyHealth
 from orchestrator.store.known import Looks
 from orchestrator.store.leaks import Leaks
 from orchestrator.store.line import Line, Standing, around, judged
-from orchestrator.store.reports import Telling
+from orchestrator.store.reports import Reports
 from orchestrator.store.tables import CHANNEL, deployments, logs, previews, steps, subnets, transitions
 from orchestrator.store.templates import Templates, look_again
-from orchestrator.store.usage import Gauges
+from orchestrator.store.usage import Usage
 
 CONNECT_SECONDS = 5.0
 COMMAND_SECONDS = 30.0
@@ -143,14 +143,14 @@ def connect(url: str, pool_size: int = 5, *, ping: bool = True) -> AsyncEngine:
 class Store:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._at_once = at_once(engine)
+        self._autocommit = autocommit(engine)
         self.backups = Backups(engine)
-        self.gauges = Gauges(engine)
+        self.usage = Usage(engine)
         self.leaks = Leaks(engine)
         self.line = Line(engine)
         self.looks = Looks(engine)
-        self.telling = Telling(engine)
-        self.dependencies = Dependencies(engine)
+        self.reports = Reports(engine)
+        self.health = DependencyHealth(engine)
         self.templates = Templates(engine)
         self._judging = asyncio.Lock()
         """Of this process one at a time stands before the line's lock: each who does holds a connection."""
@@ -183,7 +183,7 @@ class Store:
         return Recorded(generation=row.generation) if row.times == 1 else None
 
     async def _execute_at_once(self, statement: Executable, values: Mapping[str, object]) -> Row[Any]:
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             return (await connection.execute(statement, values)).one()
 
     async def force(self, preview: PreviewId) -> int | None:
@@ -233,7 +233,7 @@ class Store:
     async def _take(self, preview: PreviewId, condition: Any) -> Lease | None:
         lease = Lease(preview=preview, token=uuid.uuid4())
         sent_at = lease.fence.clock()
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             result = await connection.execute(
                 update(previews)
                 .where(this(preview), condition)
@@ -247,7 +247,7 @@ class Store:
     async def renew(self, lease: Lease) -> int:
         """Keep the lease for another term and return the newest generation. Raises LeaseLost."""
         sent_at = lease.fence.clock()
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             generation = await connection.scalar(
                 update(previews)
                 .where(_holds(lease))
@@ -277,7 +277,7 @@ class Store:
         lease.fence.fall()
         row = None
         with contextlib.suppress(*DATABASE_FAULTS):
-            async with self._at_once.connect() as connection:
+            async with self._autocommit.connect() as connection:
                 result = await connection.execute(
                     update(previews)
                     .where(_holds(lease))
@@ -291,7 +291,7 @@ class Store:
 
     async def own(self, lease: Lease) -> Row[Any]:
         """The preview's row, read under the lease."""
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             row = (await connection.execute(select(previews).where(_holds(lease)))).one_or_none()
         if row is None:
             raise _lost(lease)
@@ -345,10 +345,10 @@ class Store:
         async with self._owned(lease) as (connection, _):
             await connection.execute(update(previews).where(this(lease.preview)).values(secrets=sealed))
 
-    async def keep_holding(self, lease: Lease, holding: Holding) -> None:
+    async def keep_database(self, lease: Lease, record: DatabaseRecord) -> None:
         """Keep what is known of the preview's database."""
         async with self._owned(lease) as (connection, _):
-            await connection.execute(update(previews).where(this(lease.preview)).values(database=holding.stored()))
+            await connection.execute(update(previews).where(this(lease.preview)).values(database=record.stored()))
 
     async def let_in(
         self,
@@ -413,9 +413,9 @@ class Store:
         For `running` and `routed` see `standing.Serving`.
         """
         async with self._owned(lease) as (connection, row):
-            holding = Holding.read(row.database)
+            record = DatabaseRecord.read(row.database)
             values = _NO_CANDIDATE | {
-                "database": holding and holding.proven().stored(),
+                "database": record and record.proven().stored(),
                 "serving_commit": row.candidate_commit,
                 "serving_upstream": row.candidate_upstream,
                 "serving_routed": routed,
@@ -516,18 +516,18 @@ class Store:
         fence.require()
         rows = [{"deployment": deployment, "step": step, "line": line.replace("\0", "")} for line in lines]
         if rows:
-            async with self._at_once.connect() as connection:
+            async with self._autocommit.connect() as connection:
                 await connection.execute(insert(logs), rows)
 
     # Subnets
 
     async def subnet_of(self, network: str) -> ipaddress.IPv4Network | None:
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             subnet = await connection.scalar(select(subnets.c.subnet).where(subnets.c.network == network))
         return None if subnet is None else ipaddress.IPv4Network(subnet)
 
     async def taken_subnets(self) -> list[ipaddress.IPv4Network]:
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             return [ipaddress.IPv4Network(subnet) for subnet in await connection.scalars(select(subnets.c.subnet))]
 
     async def take_subnet(self, lease: Lease, network: str, subnet: ipaddress.IPv4Network) -> bool:
@@ -578,18 +578,18 @@ class Store:
         """Previews, with their generation, that have work and no worker: of those that were put off the first last."""
         query = select(previews.c.repository, previews.c.number, previews.c.generation).where(_is_due())
         query = query.order_by(previews.c.retry_at.nulls_first(), previews.c.created_at)
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             rows = await connection.execute(query)
             return [(PreviewId(row.repository, row.number), row.generation) for row in rows]
 
     async def unreported(self) -> list[PreviewId]:
         """Previews that changed since the forge was last told about them, and may be told of now: the urgent first."""
-        return await self.telling.due()
+        return await self.reports.due()
 
     async def live_repositories(self) -> list[int]:
         """Repositories that have a preview which is not removed."""
         query = select(previews.c.repository).where(previews.c.number > 0, previews.c.state != State.REMOVED).distinct()
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             return list(await connection.scalars(query))
 
     @asynccontextmanager

@@ -11,16 +11,16 @@ from orchestrator.databases.connections import Budget
 from orchestrator.databases.usage import QUIET, DatabaseUse, Measured, ServerUse, is_crowded
 from orchestrator.preview.state import PreviewId
 from orchestrator.store.conditions import of
-from orchestrator.store.connection import at_once
+from orchestrator.store.connection import autocommit
 from orchestrator.store.tables import CHANNEL, database_usage, previews, server_usage
 
 THE_SERVER = 1
 """Its table has one row."""
 
 
-class Gauges:
+class Usage:
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine, self._at_once = engine, at_once(engine)
+        self._engine, self._autocommit = engine, autocommit(engine)
 
     async def record(self, measured: Mapping[PreviewId, Measured], budget: Budget) -> None:
         """Keep one round of measurements; those of databases that are gone go too.
@@ -39,13 +39,13 @@ class Gauges:
 
     async def of(self, preview: PreviewId) -> DatabaseUse | None:
         """None until it was measured, and when the preview has no database of ours."""
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             row = (await connection.execute(select(database_usage).where(of(database_usage, preview)))).one_or_none()
         return None if row is None else _use(row)
 
     async def server(self) -> ServerUse | None:
         """None until it was measured."""
-        async with self._at_once.connect() as connection:
+        async with self._autocommit.connect() as connection:
             row = (await connection.execute(select(server_usage))).one_or_none()
         if row is None:
             return None

@@ -13,7 +13,7 @@ import asyncpg
 from orchestrator.adapters.embedded import programs
 from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.cli.up import PREVIEWS_SETTINGS
-from orchestrator.databases.limits import Limits
+from orchestrator.databases.limits import DatabaseLimits
 from orchestrator.preview import names
 from tests.bench.figures import Figure
 from tests.support.servers import servers
@@ -58,7 +58,7 @@ async def databases() -> list[Figure]:
     """On a server that is set up as `previewd up` does."""
     with servers(PREVIEWS_SETTINGS) as started:
         rig = Rig(
-            databases=PostgresDatabases(started.postgres_url, "127.0.0.1", "bench", Limits(connections=1)),
+            databases=PostgresDatabases(started.postgres_url, "127.0.0.1", "bench", DatabaseLimits(connections=1)),
             url=started.postgres_url,
             programs=(await programs.find_postgres()).path.parent,
         )

@@ -39,7 +39,7 @@ class Point:
     @property
     def is_of_report(self) -> bool:
         """Whether it belongs to what the forge is told."""
-        return self.port == "telling" or self.method.startswith("put_")
+        return self.port == "reports" or self.method.startswith("put_")
 
 
 def _of(scene: Scene, *points: tuple[str, str, str] | tuple[str, str, str, int]) -> tuple[Point, ...]:
@@ -80,12 +80,12 @@ POINTS: tuple[Point, ...] = (
         ("close the deployment", "store", "close_deployment"),
         ("settle", "store", "settle"),
         ("give the lease back", "store", "release"),
-        ("claim the report", "telling", "begin"),
+        ("claim the report", "reports", "begin"),
         ("write the comment", "forge", "put_comment"),
         ("set the status", "forge", "put_status"),
-        ("announce the deployment", "telling", "deployments"),
+        ("announce the deployment", "reports", "deployments"),
         ("make the deployment", "forge", "put_deployment"),
-        ("end the report", "telling", "end"),
+        ("end the report", "reports", "end"),
     ),
     *_of(
         Scene.PUSH,
@@ -118,6 +118,6 @@ POINTS: tuple[Point, ...] = (
         ("settle", "store", "settle"),
         ("write the comment", "forge", "put_comment"),
         ("end the deployment", "forge", "put_deployment"),
-        ("end the report", "telling", "end"),
+        ("end the report", "reports", "end"),
     ),
 )

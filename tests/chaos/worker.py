@@ -21,12 +21,12 @@ from orchestrator.preview.state import PreviewId
 from orchestrator.runtime import log
 from orchestrator.runtime.installation import load_settings
 from tests.chaos.points import POINTS, Moment, Point
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 from worker.converge import converge
-from worker.main import open_hands
+from worker.main import open_context
 from worker.report import report
 
-_RECORDS = frozenset({"store", "telling"})
+_RECORDS = frozenset({"store", "reports"})
 """Ports that write to our own Postgres."""
 
 _NO_RECORDS = frozenset({"own", "renew", "keep", "lives", "subnet_of", "taken_subnets", "live_repositories", "log"})
@@ -95,15 +95,15 @@ class Fused:
         return call
 
 
-def fused(hands: Hands, fuse: Fuse) -> Hands:
+def fused(context: WorkerContext, fuse: Fuse) -> WorkerContext:
     """The same hands, with the fuse in front of each."""
-    event.listen(hands.store._engine.sync_engine, "commit", fuse.before_commit)
+    event.listen(context.store._engine.sync_engine, "commit", fuse.before_commit)
     _fuse_statements(fuse)
-    hands.proxy.event_hooks = {"response": [_fused_answer(fuse)]}
+    context.proxy.event_hooks = {"response": [_fused_answer(fuse)]}
     ports = ("engine", "databases", "forge", "sources")
-    in_front: dict[str, Any] = {port: Fused(getattr(hands, port), port, fuse) for port in ports}
-    in_front["store"] = Fused(hands.store, "store", fuse, telling=Fused(hands.store.telling, "telling", fuse))
-    return replace(hands, **in_front)
+    in_front: dict[str, Any] = {port: Fused(getattr(context, port), port, fuse) for port in ports}
+    in_front["store"] = Fused(context.store, "store", fuse, reports=Fused(context.store.reports, "reports", fuse))
+    return replace(context, **in_front)
 
 
 def _fuse_statements(fuse: Fuse) -> None:
@@ -130,10 +130,10 @@ def _die() -> None:
 async def main(preview: PreviewId, point: Point, moment: Moment) -> None:
     settings = load_settings()
     log.configure(settings.log_format)
-    async with open_hands(settings) as real:
-        hands = fused(real, Fuse(point, moment))
-        await converge(hands, preview)
-        await report(hands, preview)
+    async with open_context(settings) as real:
+        context = fused(real, Fuse(point, moment))
+        await converge(context, preview)
+        await report(context, preview)
 
 
 if __name__ == "__main__":

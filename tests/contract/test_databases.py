@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases.limits import Fill, Limits
+from orchestrator.databases.limits import DatabaseLimits, Fill
 from orchestrator.ports.databases import Databases
 from orchestrator.preview import names
 from orchestrator.preview.errors import DatabaseFull, NoConnectionsLeft, OperatorError, ScriptError, TemporaryError
@@ -27,7 +27,7 @@ class Rig:
         self._url = real_url
         self._fake = FakeDatabases("c", max_connections=200)
 
-    def databases(self, limits: Limits) -> Databases:
+    def databases(self, limits: DatabaseLimits) -> Databases:
         if self._url:
             return PostgresDatabases(self._url, "127.0.0.1", "c", limits)
         self._fake.limits = limits
@@ -37,21 +37,21 @@ class Rig:
         if not self._url:
             self._fake.databases[name].data.add(word)
             return
-        access = self.databases(Limits()).access(name, PASSWORD)
+        access = self.databases(DatabaseLimits()).access(name, PASSWORD)
         await run(access, f'CREATE TABLE "{word}" ()')
 
     async def migrate(self, name: str, revision: str) -> None:
         if not self._url:
             self._fake.databases[name].revisions = frozenset({revision})
             return
-        access = self.databases(Limits()).access(name, PASSWORD)
+        access = self.databases(DatabaseLimits()).access(name, PASSWORD)
         await run(access, "CREATE TABLE alembic_version (version_num varchar(32))")
         await run(access, f"INSERT INTO alembic_version VALUES ('{revision}')")  # noqa: S608 - the test's own
 
     async def read(self, name: str) -> set[str]:
         if not self._url:
             return self._fake.databases[name].data
-        access = self.databases(Limits()).access(name, PASSWORD)
+        access = self.databases(DatabaseLimits()).access(name, PASSWORD)
         return set(await ask(access, "SELECT coalesce(array_agg(relname::text), '{}') FROM pg_stat_user_tables"))
 
 
@@ -63,14 +63,14 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     servers: Servers = request.getfixturevalue("real_servers")
     rig = Rig(servers.postgres_url)
     yield rig
-    databases = rig.databases(Limits())
+    databases = rig.databases(DatabaseLimits())
     for name in [*await databases.names(), *(template.name for template in await databases.templates())]:
         await databases.remove(name)
 
 
 @pytest.fixture
 def databases(rig: Rig) -> Databases:
-    return rig.databases(Limits(connections=3))
+    return rig.databases(DatabaseLimits(connections=3))
 
 
 async def test_what_exists_keeps_its_data(rig: Rig, databases: Databases) -> None:
@@ -162,8 +162,8 @@ async def test_a_removed_preview_leaves_nothing(databases: Databases) -> None:
 
 
 async def test_no_more_connections_are_promised_than_there_are(rig: Rig) -> None:
-    budget = await rig.databases(Limits()).budget()
-    databases = rig.databases(Limits(connections=budget.free - 1))
+    budget = await rig.databases(DatabaseLimits()).budget()
+    databases = rig.databases(DatabaseLimits(connections=budget.free - 1))
     await databases.ensure(ONE.database, PASSWORD)
     await databases.ensure(ONE.database, PASSWORD)
     with pytest.raises(NoConnectionsLeft, match="promised"):
@@ -177,7 +177,7 @@ async def test_a_database_that_outgrew_its_limit_is_shut(rig: Rig, databases: Da
     await databases.ensure(ONE.database, PASSWORD)
     (size,) = (await databases.police()).sizes
     assert (size.name, size.fill) == (ONE.database, Fill.FINE)
-    small = rig.databases(Limits(connections=3, bytes=size.bytes // 2))
+    small = rig.databases(DatabaseLimits(connections=3, bytes=size.bytes // 2))
     (size,) = (await small.police()).sizes
     assert size.fill is Fill.SHUT
     with pytest.raises(DatabaseFull):

@@ -11,7 +11,7 @@ from orchestrator.cli.checkout import Checkout
 from orchestrator.compose.check import check
 from orchestrator.compose.database import DatabaseUrls
 from orchestrator.compose.engine.allowlist import assert_harmless
-from orchestrator.compose.engine.request import Limits, Surroundings, aliases_of, container_body
+from orchestrator.compose.engine.request import ServiceLimits, Surroundings, aliases_of, container_body
 from orchestrator.compose.inject import Facts
 from orchestrator.compose.model import MountKind, Service, Stack
 from orchestrator.compose.prepare import prepare
@@ -103,7 +103,7 @@ def _body(service: Service, stack: Stack) -> dict[str, Any]:
         network="pv-net",
         aliases=aliases_of(service),
         binds={path: f"/var/lib/previewd/binds/{path}" for path in binds},
-        limits=Limits(memory_bytes=1 << 30, cpus=1.0, pids=100),
+        limits=ServiceLimits(memory_bytes=1 << 30, cpus=1.0, pids=100),
         volume_name=lambda name: f"pv-{name}",
     )
     body = container_body(service, "sha256:image", around)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.compose.engine.allowlist import assert_harmless
-from orchestrator.compose.engine.request import Limits, Surroundings
+from orchestrator.compose.engine.request import ServiceLimits, Surroundings
 from orchestrator.preview.errors import OperatorError
 
 AROUND = Surroundings(
@@ -17,7 +17,7 @@ AROUND = Surroundings(
     network="pv-net",
     aliases=("a",),
     binds={"sub": "/copies/sub"},
-    limits=Limits(memory_bytes=512 << 20, cpus=1.5, pids=200),
+    limits=ServiceLimits(memory_bytes=512 << 20, cpus=1.5, pids=200),
     volume_name=lambda name: f"pv-1_{name}",
     links=("pv-1-b:db",),
     volumes_from=("c0ffee:ro",),

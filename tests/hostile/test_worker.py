@@ -59,9 +59,9 @@ class _Databases:
 def _deployment(case: Case, engine: FakeEngine) -> Deployment:
     """No store, no forge, no gate: a step that asked one of them would fail otherwise than is expected."""
     settings = Settings(_env_file=None)
-    hands = SimpleNamespace(settings=settings, engine=engine, sources=_Sources(case), databases=_Databases())
+    context = SimpleNamespace(settings=settings, engine=engine, sources=_Sources(case), databases=_Databases())
     return Deployment(
-        hands=cast("Any", hands),
+        context=cast("Any", context),
         lease=cast("Any", SimpleNamespace(preview=PreviewId(1, 1))),
         gate=cast("Any", None),
         pull=PULL,

@@ -28,12 +28,12 @@ from orchestrator.adapters.engine import engine as engine_module
 from orchestrator.adapters.engine.engine import DockerEngine
 from orchestrator.adapters.git.repository import Repository
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases.limits import Limits
+from orchestrator.databases.limits import DatabaseLimits
 from orchestrator.preview.errors import DiskFull, TemporaryError, Unavailable
 from orchestrator.preview.records import Preview
 from orchestrator.preview.state import State
 from orchestrator.runtime import health
-from orchestrator.runtime.concurrency import together
+from orchestrator.runtime.concurrency import run_all
 from orchestrator.runtime.queue import open_queue
 from orchestrator.runtime.settings import asyncpg_url
 from orchestrator.store.store import connect
@@ -44,7 +44,7 @@ from tests.support.door import Door
 from tests.support.servers import CARELESS, Servers, servers, web_process
 from tests.support.wait import eventually
 from tests.support.world import World
-from worker.jobs.periodic import Chore, regularly
+from worker.jobs.periodic import PeriodicTask, run_periodically
 from worker.jobs.sweep import sweep
 from worker.jobs.wakeups import listen
 from worker.upkeep import health as looks
@@ -57,16 +57,16 @@ async def at_work(world: World, *, redis_url: str = "", sweeps: bool = True) -> 
     """The worker's own loops, quickened: its sweep, and its ear for wake-ups."""
     loops: list[Any] = []
     if sweeps:
-        loops.append(regularly(Chore(name="sweep", round=sweep, pause=0.05), world.hands))
+        loops.append(run_periodically(PeriodicTask(name="sweep", round=sweep, pause=0.05), world.context))
     if redis_url:
-        loops.append(listen(world.hands, redis_url))
-    working = asyncio.create_task(together(*loops))
+        loops.append(listen(world.context, redis_url))
+    working = asyncio.create_task(run_all(*loops))
     try:
         yield
     finally:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
-        await world.hands.running.end()
+        await world.context.tasks.end()
 
 
 async def reaches(world: World, state: State, *, seconds: float = 30) -> Preview:
@@ -75,7 +75,7 @@ async def reaches(world: World, state: State, *, seconds: float = 30) -> Preview
     async def there() -> Preview | None:
         nonlocal found
         with contextlib.suppress(SQLAlchemyError, OSError, asyncpg.PostgresError):
-            found = await world.views.preview(world.preview)
+            found = await world.queries.preview(world.preview)
         return found if found is not None and found.state is state else None
 
     try:
@@ -89,7 +89,7 @@ async def says(world: World, words: str) -> str:
     """Wait until the preview's reason holds these words."""
 
     async def said() -> str:
-        found = await world.views.preview(world.preview)
+        found = await world.queries.preview(world.preview)
         return found.reason if found is not None and words in found.reason else ""
 
     return await eventually(said, f"the reason says: {words}", 40)
@@ -119,20 +119,20 @@ async def test_redis_is_emptied_all_the_time_and_nothing_is_lost(
     database: AsyncEngine, tmp_path: Path, redis_url: str
 ) -> None:
     world = World(database, tmp_path)
-    world.hands = replace(world.hands, queue=open_queue(redis_url))
+    world.context = replace(world.context, queue=open_queue(redis_url))
     emptying = asyncio.create_task(_empty_again_and_again(redis_url))
     try:
         async with at_work(world, redis_url=redis_url):
             for number in range(1, 4):
                 world.turn_to(number)
                 await world.hint()
-                await world.hands.queue.wake(world.preview, 1)
+                await world.context.queue.wake(world.preview, 1)
             for number in range(1, 4):
                 world.turn_to(number)
                 await reaches(world, State.READY)
     finally:
         emptying.cancel()
-        await world.hands.queue.close()
+        await world.context.queue.close()
 
 
 async def _empty_again_and_again(url: str) -> None:
@@ -148,7 +148,7 @@ async def test_redis_goes_away_in_a_deployment_which_goes_on_and_so_do_later_one
 ) -> None:
     door, url = redis_door
     world = World(database, tmp_path)
-    world.hands = replace(world.hands, queue=open_queue(url))
+    world.context = replace(world.context, queue=open_queue(url))
 
     async def shut(_: str) -> None:
         await door.shut()
@@ -158,15 +158,15 @@ async def test_redis_goes_away_in_a_deployment_which_goes_on_and_so_do_later_one
         async with at_work(world, redis_url=url):
             await world.hint()
             await reaches(world, State.READY)
-            await eventually(lambda: _is(world.hands.running.count("converge") == 0), "it is done")
-            deployments = await world.views.deployments(world.preview)
+            await eventually(lambda: _is(world.context.tasks.count("converge") == 0), "it is done")
+            deployments = await world.queries.deployments(world.preview)
             assert [one.outcome for one in deployments] == ["ready"], "nothing was interrupted"
             world.turn_to(8)
             await world.hint()
-            assert not await world.hands.queue.wake(world.preview, 1)
+            assert not await world.context.queue.wake(world.preview, 1)
             await reaches(world, State.READY)
     finally:
-        await world.hands.queue.close()
+        await world.context.queue.close()
 
 
 async def test_wake_ups_are_heard_again_when_redis_is_back(
@@ -228,12 +228,12 @@ async def test_our_postgres_goes_away_in_a_deployment_and_the_worker_goes_on(
     async with at_work(world):
         await world.hint()
         await gone.wait()
-        await eventually(lambda: _is(world.hands.running.count("converge") == 0), "the deployment ends")
+        await eventually(lambda: _is(world.context.tasks.count("converge") == 0), "the deployment ends")
         await door.open()
         await at_once(database)
         await reaches(world, State.READY)
-        await eventually(lambda: _is(world.hands.running.count("converge") == 0), "it is done")
-    outcomes = [one.outcome for one in await world.views.deployments(world.preview)]
+        await eventually(lambda: _is(world.context.tasks.count("converge") == 0), "it is done")
+    outcomes = [one.outcome for one in await world.queries.deployments(world.preview)]
     assert outcomes[0] == "ready"
     assert None not in outcomes
 
@@ -283,7 +283,7 @@ async def test_deliveries_are_refused_while_our_postgres_has_no_connection_left(
 
 @contextlib.asynccontextmanager
 async def _few_connections(url: str) -> AsyncIterator[str]:
-    """The same database as a role that may connect once. Limits hold for nobody who is a superuser."""
+    """The same database as a role that may connect once. DatabaseLimits hold for nobody who is a superuser."""
     admin = await asyncpg.connect(url)
     try:
         await admin.execute("CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT 1")
@@ -312,9 +312,9 @@ async def test_the_previews_postgres_is_restarted_in_a_deployment(
     world = World(database, tmp_path)
     world.files = tiny(compose=_WITH_DATABASE)
     real = PostgresDatabases(
-        own_servers.postgres_url, "127.0.0.1", world.hands.settings.instance, Limits(connections=2)
+        own_servers.postgres_url, "127.0.0.1", world.context.settings.instance, DatabaseLimits(connections=2)
     )
-    world.hands = replace(world.hands, databases=real)
+    world.context = replace(world.context, databases=real)
     restarted = asyncio.Event()
 
     async def restart(name: str) -> None:
@@ -326,7 +326,7 @@ async def test_the_previews_postgres_is_restarted_in_a_deployment(
     async with at_work(world):
         await world.hint()
         await restarted.wait()
-        await eventually(lambda: _is(world.hands.running.count("converge") == 0), "it noticed")
+        await eventually(lambda: _is(world.context.tasks.count("converge") == 0), "it noticed")
         await eventually(lambda: _answers(real), "the server is back")
         await at_once(database)
         await reaches(world, State.READY)
@@ -360,7 +360,7 @@ def _postmaster(own: Servers) -> int:
 
 async def test_the_previews_postgres_has_no_connection_left_and_then_has_again(own_servers: Servers) -> None:
     url = own_servers.postgres_url
-    databases = PostgresDatabases(url, "127.0.0.1", "previewd", Limits(connections=2))
+    databases = PostgresDatabases(url, "127.0.0.1", "previewd", DatabaseLimits(connections=2))
     await eventually(lambda: _answers(databases), "it is up")
     taken: list[Any] = []
     try:
@@ -595,7 +595,7 @@ async def test_the_disk_of_our_postgres_is_full_and_then_has_room(database: Asyn
             await connection.exec_driver_sql(statement)
     async with at_work(world):
         await world.hint()
-        await eventually(lambda: _is(bool(world.hands.running._failed)), "the job has failed")
+        await eventually(lambda: _is(bool(world.context.tasks._failed)), "the job has failed")
         async with database.begin() as connection:
             await connection.exec_driver_sql("DROP FUNCTION full_disk CASCADE")
         await at_once(database)
@@ -635,11 +635,11 @@ async def test_while_github_is_away_nothing_new_runs_and_what_is_certain_is_remo
         await at_once(database)
 
         async def newer() -> bool:
-            found = await world.views.preview(world.preview)
+            found = await world.queries.preview(world.preview)
             return found is not None and found.serving_commit == "b" * 40
 
         await eventually(newer, "the newer commit serves")
-        await eventually(lambda: _is(world.hands.running.count("converge") == 0), "it is done")
+        await eventually(lambda: _is(world.context.tasks.count("converge") == 0), "it is done")
 
         async def away(name: str) -> None:
             world.forge_is_away = True  # the removal has begun: it is certain
@@ -668,13 +668,13 @@ async def test_the_worker_records_what_answers_and_what_does_not(database: Async
         if name == "ping":
             await hanging.wait()
 
-    world.hands = replace(world.hands, queue=open_queue(NOWHERE))
+    world.context = replace(world.context, queue=open_queue(NOWHERE))
     world.engine.before = hang
     world.forge_is_away = True
     looks_seconds, looks.ANSWER_SECONDS = looks.ANSWER_SECONDS, 0.3
     try:
-        await looks.look(world.hands)
-        found, now = await world.store.dependencies.all()
+        await looks.look(world.context)
+        found, now = await world.store.health.all()
         away = health.health(found, now, {}).away
         assert {one.name: one.fault for one in away} == {
             health.ENGINE: "it does not answer within 0.3 s",
@@ -682,23 +682,23 @@ async def test_the_worker_records_what_answers_and_what_does_not(database: Async
             health.REDIS: "it does not answer",
         }
         since = {one.name: one.since for one in away}
-        await looks.look(world.hands)
-        found, now = await world.store.dependencies.all()
+        await looks.look(world.context)
+        found, now = await world.store.health.all()
         assert {one.name: one.since for one in health.health(found, now, {}).away} == since
         hanging.set()
         world.forge_is_away = False
-        await looks.look(world.hands)
-        found, now = await world.store.dependencies.all()
+        await looks.look(world.context)
+        found, now = await world.store.health.all()
         assert [one.name for one in health.health(found, now, {}).away] == [health.REDIS]
     finally:
         looks.ANSWER_SECONDS = looks_seconds
-        await world.hands.queue.close()
+        await world.context.queue.close()
 
 
 async def test_readyz_dashboard_and_metrics_say_what_is_away_and_that_it_is_back(
     database: AsyncEngine, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    dependencies = World(database, tmp_path).store.dependencies
+    dependencies = World(database, tmp_path).store.health
     async with (
         web_process(web_settings(database_url, redis_url)) as web,
         httpx.AsyncClient(base_url=f"http://{web.web}", trust_env=False, timeout=20) as client,

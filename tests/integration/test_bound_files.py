@@ -37,11 +37,11 @@ def files(settings: str) -> dict[str, bytes]:
 
 
 def contents(world: World) -> set[str]:
-    return {path.read_text() for path in secrets_folder(world.hands.settings, world.preview).iterdir()}
+    return {path.read_text() for path in secrets_folder(world.context.settings, world.preview).iterdir()}
 
 
 def indexes(world: World) -> set[str]:
-    return {path.stem for path in binds_folder(world.hands.settings, world.preview).glob("*.json")}
+    return {path.stem for path in binds_folder(world.context.settings, world.preview).glob("*.json")}
 
 
 async def test_a_push_leaves_no_file_of_the_commit_before(world: World) -> None:
@@ -73,7 +73,7 @@ async def test_a_commit_that_fails_leaves_the_files_of_the_one_that_serves(world
 
 
 def test_what_is_mounted_stays_whatever_commit_it_is_of(world: World) -> None:
-    settings, preview = world.hands.settings, world.preview
+    settings, preview = world.context.settings, world.preview
     copies, secrets = copies_folder(settings, preview), secrets_folder(settings, preview)
     for folder in (copies / "kept", copies / "gone", secrets):
         folder.mkdir(parents=True)

@@ -352,7 +352,7 @@ async def test_what_the_engine_does_not_take_names_the_place(preview: LaunchedPr
     with pytest.raises(LaunchError, match=r"^compose\.yaml:3:5 services\.web: ") as raised:
         await preview.up(stack(web=text, **others), FIRST, FILES)
     assert words in raised.value.message
-    hidden = (str(preview.launcher.hands.settings.data_dir), "/var/lib/docker")
+    hidden = (str(preview.launcher.context.settings.data_dir), "/var/lib/docker")
     assert not any(path in raised.value.message for path in hidden)
 
 
@@ -385,7 +385,7 @@ async def test_commands_after_the_start_are_made_up_for_when_a_run_was_cut_short
 
 
 async def test_links_that_a_container_left_in_a_copy_lead_nowhere(preview: LaunchedPreview) -> None:
-    canary = preview.launcher.hands.settings.data_dir / "canary"
+    canary = preview.launcher.context.settings.data_dir / "canary"
     canary.mkdir()
     (canary / "file").write_text("untouched")
     plant = f"for name in link in conf; do rm -rf /d/$$name; ln -s {canary} /d/$$name; done"
@@ -434,7 +434,7 @@ async def test_what_several_take_the_place_of_is_stopped_once(preview: LaunchedP
 
 
 async def test_a_stack_that_outgrows_its_subnet_moves_to_a_larger_one(small: LaunchedPreview) -> None:
-    store, usual, extra = small.launcher.hands.store, small.names.network(), small.names.network("extra")
+    store, usual, extra = small.launcher.context.store, small.names.network(), small.names.network("extra")
     first = stack("networks: {extra: }\n", web="networks: [default, extra]")
     await small.serve(await small.up(first, FIRST))
     assert await store.subnet_of(extra) is not None

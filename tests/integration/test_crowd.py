@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases.limits import Limits
+from orchestrator.databases.limits import DatabaseLimits
 from orchestrator.preview.records import Preview
 from orchestrator.preview.state import PreviewId, State
 from tests.support.apps import tiny
 from tests.support.servers import CARELESS, servers
 from tests.support.world import World
-from worker.context.tasks import Running, Work
+from worker.context.tasks import Tasks, Work
 from worker.converge import converge
 from worker.jobs.sweep import sweep
 
@@ -32,7 +32,7 @@ services:
 """
 
 
-class Asked(Running):
+class Asked(Tasks):
     """Which previews the sweep wants to have converged."""
 
     def __init__(self) -> None:
@@ -52,28 +52,28 @@ class Crowd(World):
         super().__init__(database, data_dir)
         self.files = tiny(compose=COMPOSE)
         self.asked = Asked()
-        limits = Limits(connections=self.hands.settings.connections_per_preview)
-        real = PostgresDatabases(url, "127.0.0.1", self.hands.settings.instance, limits)
-        self.hands = replace(self.hands, running=self.asked, databases=real)
+        limits = DatabaseLimits(connections=self.context.settings.connections_per_preview)
+        real = PostgresDatabases(url, "127.0.0.1", self.context.settings.instance, limits)
+        self.context = replace(self.context, tasks=self.asked, databases=real)
 
     async def settle(self) -> dict[int, Preview]:
         """Sweep until there is nothing left to do; the previews by number."""
         while True:
             # The first sweep calls up whoever is next in line, the second one wakes them.
-            await sweep(self.hands)
-            await sweep(self.hands)
+            await sweep(self.context)
+            await sweep(self.context)
             due, self.asked.previews = dict.fromkeys(self.asked.previews), []
             if not due:
-                return {preview.id.number: preview for preview in await self.views.all() if preview.id.number}
+                return {preview.id.number: preview for preview in await self.queries.all() if preview.id.number}
             for preview in due:
                 if preview.number:
                     self.turn_to(preview.number)
-                await converge(self.hands, preview)
+                await converge(self.context, preview)
 
     async def close(self, number: int) -> None:
         self.turn_to(number)
         await self.change(open=False)
-        await converge(self.hands, self.preview)
+        await converge(self.context, self.preview)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ async def test_thirty_pull_requests_on_a_hundred_connections(
         seen |= set(in_state(previews, State.READY))
         assert in_state(previews, State.FAILED) == []
     assert seen == set(PULLS), "each had its turn, though nobody asked for it again"
-    assert await crowd.hands.databases.names() == []
+    assert await crowd.context.databases.names() == []
     connection = await asyncpg.connect(small_server_url)
     try:
         assert await connection.fetchval("SELECT count(*) FROM pg_roles WHERE rolname ~ '_812_[1-9]'") == 0

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases.limits import Fill, Limits
+from orchestrator.databases.limits import DatabaseLimits, Fill
 from orchestrator.ports.databases import DatabaseAccess
 from orchestrator.preview import names
 from orchestrator.preview.errors import (
@@ -27,7 +27,7 @@ ONE, TWO = "t_1_1", "t_1_2"
 SNAPSHOT = f"{ONE}_s1"
 TEMPLATE = names.template("t", 1, "base")
 PASSWORD = "a-password"
-LIMITS = Limits(connections=3)
+LIMITS = DatabaseLimits(connections=3)
 FILLED = (
     "CREATE EXTENSION citext",
     "CREATE SCHEMA shop",
@@ -62,7 +62,7 @@ CHANGED = (
 """What only the owner of each of them may do."""
 
 
-def on(url: str, limits: Limits = LIMITS) -> PostgresDatabases:
+def on(url: str, limits: DatabaseLimits = LIMITS) -> PostgresDatabases:
     return PostgresDatabases(url, "127.0.0.1", "t", limits)
 
 
@@ -479,9 +479,9 @@ async def changing_itself(access: DatabaseAccess) -> AsyncIterator[None]:
     """A session that has changed its own password and settings, and does not commit."""
     async with connected(access) as hostile:
         await hostile.execute(f"BEGIN; ALTER ROLE {access.role} PASSWORD 'x'; ALTER ROLE {access.role} SET jit = off")
-        holding = asyncio.create_task(hostile.execute("SELECT pg_sleep(600)"))
+        record = asyncio.create_task(hostile.execute("SELECT pg_sleep(600)"))
         yield
-        await asyncio.gather(holding, return_exceptions=True)
+        await asyncio.gather(record, return_exceptions=True)
 
 
 async def test_a_role_that_is_changing_itself_holds_up_nobody(databases: PostgresDatabases) -> None:

@@ -16,13 +16,13 @@ from orchestrator.adapters.embedded import programs
 from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.cli import database as commands
 from orchestrator.cli.conventions import UnclearId
-from orchestrator.databases.limits import Limits
-from orchestrator.databases.record import Holding
+from orchestrator.databases.limits import DatabaseLimits
+from orchestrator.databases.record import DatabaseRecord
 from orchestrator.ports.databases import DatabaseAccess
 from orchestrator.preview.errors import ConfigurationError, OperatorError, TemporaryError
 from orchestrator.preview.names import Names, next_database
 from orchestrator.preview.state import PreviewId
-from orchestrator.store.encryption import DATABASE_PASSWORD, Vault
+from orchestrator.store.encryption import DATABASE_PASSWORD, Encryption
 from orchestrator.store.store import Delivery, Hint, Store
 from tests.support.servers import Servers
 from tests.support.tenants import ask, run
@@ -69,7 +69,7 @@ async def previews(
     for name, value in settings.items():
         monkeypatch.setenv(f"PREVIEWD_{name}", value)
     store = Store(database)
-    databases = PostgresDatabases(server_url, "127.0.0.1", "c", Limits(connections=5))
+    databases = PostgresDatabases(server_url, "127.0.0.1", "c", DatabaseLimits(connections=5))
     try:
         for preview in (ONE, OTHER, EMPTY):
             await _record(store, preview)
@@ -91,8 +91,8 @@ async def _record(store: Store, preview: PreviewId) -> None:
     lease = await store.borrow(preview)
     assert lease is not None
     if preview in NAMES:
-        await store.keep_secrets(lease, Vault([SecretStr(KEY)]).seal({DATABASE_PASSWORD: f"password-{preview}"}))
-        await store.keep_holding(lease, Holding(commit="a" * 40))
+        await store.keep_secrets(lease, Encryption([SecretStr(KEY)]).seal({DATABASE_PASSWORD: f"password-{preview}"}))
+        await store.keep_database(lease, DatabaseRecord(commit="a" * 40))
     await store.release(lease)
 
 
@@ -133,9 +133,9 @@ async def test_a_dump_is_restored_into_another_preview(previews: Previews, tmp_p
     assert due[OTHER] > 1  # it is deployed again, so that migrations run on what it holds now
     lease = await previews.store.borrow(OTHER)
     assert lease is not None
-    holding = Holding.read((await previews.store.own(lease)).database)
-    assert holding is not None
-    assert holding.resets != 0
+    record = DatabaseRecord.read((await previews.store.own(lease)).database)
+    assert record is not None
+    assert record.resets != 0
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -291,10 +291,10 @@ async def test_an_uncommitted_change_is_not_replaced(previews: Previews, tmp_pat
     (tmp_path / "dump.sql").write_text("SELECT 1;\n")
     lease = await previews.store.borrow(ONE)
     assert lease is not None
-    stored = Holding(commit="a" * 40).stored() | {
+    stored = DatabaseRecord(commit="a" * 40).stored() | {
         "undo": {"commit": "b" * 40, "snapshot": "c_71_1_s1", "revisions": None}
     }
-    await previews.store.keep_holding(lease, Holding.read(stored) or Holding(commit=""))
+    await previews.store.keep_database(lease, DatabaseRecord.read(stored) or DatabaseRecord(commit=""))
     await previews.store.release(lease)
     with pytest.raises(OperatorError, match="does not serve yet"):
         await commands.restore(str(ONE), str(tmp_path / "dump.sql"))

@@ -26,7 +26,7 @@ from orchestrator.preview.errors import LeaseLost, NoRoom
 from orchestrator.preview.names import GENERATION_LABEL
 from orchestrator.preview.state import Resource, State, Step
 from orchestrator.runtime import fence
-from orchestrator.runtime.concurrency import in_thread, together
+from orchestrator.runtime.concurrency import in_thread, run_all
 from orchestrator.runtime.fence import Fence
 from orchestrator.runtime.settings import asyncpg_url
 from orchestrator.store.leasing import with_lease
@@ -37,8 +37,8 @@ from tests.integration.test_gate import EFFECTS, REMOVALS_OF_A_PREVIEW
 from tests.support.recording_engine import RecordingEngine, recording_engine
 from tests.support.wait import eventually
 from tests.support.world import FIRST, SECOND, World
-from worker.context.build_slots import Turns
-from worker.context.context import Hands
+from worker.context.build_slots import BuildSlots
+from worker.context.context import WorkerContext
 from worker.converge import converge
 
 FROZEN_SECONDS = 300.0
@@ -65,9 +65,9 @@ async def expire(database: AsyncEngine) -> None:
         await connection.execute(update(previews).values(lease_expires_at=text("now() - interval '4 minutes'")))
 
 
-def another(hands: Hands) -> Hands:
+def another(context: WorkerContext) -> WorkerContext:
     """Of a second worker process: the same world, and nothing in memory that the first one has."""
-    return replace(hands, turns=Turns(4))
+    return replace(context, build_slots=BuildSlots(4))
 
 
 class Freeze:
@@ -94,7 +94,7 @@ class Freeze:
         await expire(self._database)
         frozen.clock = lambda: fence.now() + FROZEN_SECONDS
         before = len(self._world.effects)
-        second = asyncio.create_task(converge(another(self._world.hands), self._world.preview), context=Context())
+        second = asyncio.create_task(converge(another(self._world.context), self._world.preview), context=Context())
         while not second.done():  # a frozen process hears of no cancellation either
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([second])
@@ -287,7 +287,7 @@ WRITES: dict[str, Callable[[Store, Lease, int], Awaitable[object]]] = {
     "settle": lambda store, lease, _: store.settle(lease, 1),
     "postpone": lambda store, lease, _: store.postpone(lease, "x", 1),
     "keep_secrets": lambda store, lease, _: store.keep_secrets(lease, b"x"),
-    "keep_holding": lambda store, lease, _: store.keep_holding(lease, None),  # type: ignore[arg-type]
+    "keep_holding": lambda store, lease, _: store.keep_database(lease, None),  # type: ignore[arg-type]
     "join_line": lambda store, lease, _: store.join_line(lease, NoRoom("x", Resource.SLOT), POOL, 1),
     "let_in": lambda store, lease, _: store.let_in(lease, FIRST, "x", POOL, lambda *_: None),
     "hide": lambda store, lease, _: store.hide(lease),
@@ -529,4 +529,4 @@ async def test_together_ends_when_the_lease_is_lost(lease: Lease) -> None:
     with fence.under(lease.fence):
         lease.fence.fall()
         with pytest.raises(LeaseLost):
-            await together(in_thread(fence.require), asyncio.sleep(60))
+            await run_all(in_thread(fence.require), asyncio.sleep(60))

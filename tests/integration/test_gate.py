@@ -130,11 +130,11 @@ async def _tries_until_it_gives_up(world: World, database: AsyncEngine, error: E
 
 async def test_a_fault_that_does_not_pass_is_told_in_the_engines_words(world: World, database: AsyncEngine) -> None:
     assert await _tries_until_it_gives_up(world, database, TemporaryError("no such thing")) == MAX_TEMPORARY_ATTEMPTS
-    preview = await world.views.preview(world.preview)
+    preview = await world.queries.preview(world.preview)
     assert preview is not None
     assert preview.reason == "no such thing"
     assert "container" not in await world.leftovers()
-    world.before = World(database, world.hands.settings.data_dir).before
+    world.before = World(database, world.context.settings.data_dir).before
     await world.change(head_commit=SECOND)
     assert (await world.converge()).state is State.READY
 
@@ -168,7 +168,7 @@ async def test_a_forge_that_is_away_stops_nothing_that_serves(world: World) -> N
     world.forge_is_away = True
     await world.change(head_commit=SECOND)
     await world.converge()
-    preview = await world.views.preview(world.preview)
+    preview = await world.queries.preview(world.preview)
     assert preview is not None
     assert (preview.state, preview.serving_commit) == (State.READY, FIRST)
     world.forge_is_away = False
@@ -234,11 +234,11 @@ async def test_a_removal_that_was_cut_short_is_finished_though_the_pull_request_
     world.before = before
     await world.change(open=False)
     assert (await world.converge()).state is State.REMOVING
-    world.before = World(database, world.hands.settings.data_dir).before
+    world.before = World(database, world.context.settings.data_dir).before
     await world.change(open=True)
     preview = await world.converge()
     assert (preview.state, preview.serving_commit) == (State.READY, FIRST)
-    reasons = [change.target for change in await world.views.transitions(world.preview)]
+    reasons = [change.target for change in await world.queries.transitions(world.preview)]
     assert State.REMOVED in reasons, "its database was removed before it was made anew"
 
 
@@ -249,8 +249,8 @@ async def test_no_secret_is_told_by_an_error_that_quotes_the_file(world: World, 
     preview = await world.converge()
     assert preview.state is State.FAILED
     row = await world.row()
-    told = f"{preview.reason}{await world.views.deployments(world.preview)}"
-    for secret in world.hands.vault.open(row.secrets).values():
+    told = f"{preview.reason}{await world.queries.deployments(world.preview)}"
+    for secret in world.context.encryption.open(row.secrets).values():
         assert secret not in told
 
 
@@ -263,4 +263,4 @@ async def test_a_deployment_that_was_proven_but_not_closed_is_closed_as_ready(
         await connection.execute(text("UPDATE deployments SET outcome = NULL"))
     await world.hint()
     await world.converge()
-    assert [found.outcome for found in await world.views.deployments(world.preview)] == ["ready"]
+    assert [found.outcome for found in await world.queries.deployments(world.preview)] == ["ready"]

@@ -17,7 +17,7 @@ from tests.support.apps import tiny
 from tests.support.fake_engine import Recipe
 from tests.support.world import FIRST, SECOND, World
 from worker.cleanup.images import discard_images
-from worker.context.build_slots import Turns
+from worker.context.build_slots import BuildSlots
 from worker.upkeep.housekeeping import keep_house
 from worker.upkeep.rounds import reach_of
 
@@ -40,8 +40,8 @@ async def push(world: World, commit: str, **files: bytes) -> Preview:
 
 async def said(world: World) -> str:
     """The log of the newest deployment."""
-    newest = await world.views.deployments(world.preview, limit=1)
-    return "\n".join(line.line for line in await world.views.log(newest[0].id))
+    newest = await world.queries.deployments(world.preview, limit=1)
+    return "\n".join(line.line for line in await world.queries.log(newest[0].id))
 
 
 def images(world: World) -> list[str]:
@@ -94,7 +94,7 @@ async def test_two_pull_requests_share_an_image_until_the_last_one_is_closed(wor
     await world.change(open=False)
     assert (await world.converge()).state is State.REMOVED
     assert len(images(world)) == 1
-    assert (await observe(reach_of(world.hands), ask_forge=False)).plan() == []
+    assert (await observe(reach_of(world.context), ask_forge=False)).plan() == []
     world.turn_to(7)
     await world.change(open=False)
     await world.converge()
@@ -106,7 +106,7 @@ async def test_a_use_is_written_down_before_its_image_is_looked_for(world: World
 
     async def before(name: str, arguments: tuple[object, ...]) -> None:
         if name in {"image", "build"} and "previewd/" in repr(arguments):
-            looked.append(await world.views.images())
+            looked.append(await world.queries.images())
 
     world.engine.before = before
     await push(world, FIRST)
@@ -133,7 +133,7 @@ async def test_what_a_failed_commit_was_to_run_goes_and_what_serves_stays(world:
     world.engine.recipes["Dockerfile"] = failed
     assert (await push(world, SECOND, app_py=b"another")).state is State.FAILED
     assert images(world) == kept
-    assert await world.views.images() == frozenset(kept)
+    assert await world.queries.images() == frozenset(kept)
 
 
 async def test_an_image_that_nobody_uses_is_a_leak_and_is_removed(world: World) -> None:
@@ -142,9 +142,9 @@ async def test_an_image_that_nobody_uses_is_a_leak_and_is_removed(world: World) 
     world.engine._tag(
         "previewd/812:lost", Image(id="sha256:lost", exposed_ports=()), {"dev.previewd.instance": "previewd"}
     )
-    found = (await observe(reach_of(world.hands), ask_forge=False)).plan()
+    found = (await observe(reach_of(world.context), ask_forge=False)).plan()
     assert [(action.kind, action.name) for action in found] == [(Kind.IMAGE, "previewd/812:lost")]
-    await discard_images(world.hands)
+    await discard_images(world.context)
     assert images(world) == used
 
 
@@ -160,7 +160,7 @@ async def test_one_image_in_use_does_not_keep_the_others(world: World) -> None:
 
     world.engine.before = before
     with pytest.raises(TemporaryError):
-        await discard_images(world.hands)
+        await discard_images(world.context)
     assert "previewd/812:b" not in images(world)
 
 
@@ -305,12 +305,12 @@ secrets: {conf: {file: ./conf}}
 
 
 async def test_a_silent_build_is_ended(world: World) -> None:
-    world.hands.settings.__dict__["build_silence_seconds"] = 0.2
+    world.context.settings.__dict__["build_silence_seconds"] = 0.2
     world.engine.recipes["Dockerfile"] = Recipe(lines=("RUN sleep",), seconds=60)
     preview = await push(world, FIRST)
     assert preview.state is State.FAILED
     assert "printed nothing for 0.2 s" in preview.reason
-    (deployment,) = await world.views.deployments(world.preview)
+    (deployment,) = await world.queries.deployments(world.preview)
     assert "#1 RUN sleep" in deployment.log_tail
     assert images(world) == []
 
@@ -325,7 +325,7 @@ async def test_an_image_of_the_ci_is_waited_for(world: World, monkeypatch: pytes
     working = asyncio.create_task(world.converge())
     try:
         while True:
-            found = await world.views.preview(world.preview)
+            found = await world.queries.preview(world.preview)
             if found and "waiting for" in found.reason:
                 break
             await asyncio.sleep(0.02)
@@ -341,7 +341,7 @@ async def test_an_image_that_the_ci_never_pushes_fails_with_its_name(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.steps.build.FIRST_PAUSE_SECONDS", 0.05)
-    world.hands.settings.__dict__["image_wait_seconds"] = 0.2
+    world.context.settings.__dict__["image_wait_seconds"] = 0.2
     world.files["compose.yaml"] = (
         b"services: {app: {image: 'ghcr.io/acme/shop:${GIT_SHA}', expose: [8000]}}\nx-preview: {image: pull}"
     )
@@ -362,7 +362,7 @@ async def test_the_companys_proxy_and_certificates_reach_the_build_and_change_no
     world.files["Dockerfile"] = b"FROM python:3.11-slim\nRUN true\n"
     await push(world, FIRST)
     (tmp_path / "ca.pem").write_bytes(b"PEM")
-    settings = world.hands.settings.__dict__
+    settings = world.context.settings.__dict__
     settings |= {"build_proxy": SecretStr("http://u:geheim@proxy:3128"), "build_ca_file": tmp_path / "ca.pem"}
     await push(world, SECOND)
     assert len(world.engine.built) == 1, "it is the same image"
@@ -386,13 +386,13 @@ async def test_only_so_many_builds_run_at_once_and_who_waits_is_told(world: Worl
             running -= 1
 
     world.engine.before = before
-    object.__setattr__(world.hands, "turns", Turns(1))
+    object.__setattr__(world.context, "turns", BuildSlots(1))
     builds = (f"s{n}: {{build: {{context: ., args: {{N: '{n}'}}}}, expose: [8000]}}" for n in range(3))
     world.files["compose.yaml"] = f"services: {{{', '.join(builds)}}}\nx-preview: {{service: s0}}".encode()
     assert (await push(world, FIRST)).state is State.READY
     assert (most, len(world.engine.built)) == (1, 3)
     assert "waiting for its turn" in await said(world)
-    reasons = [change.reason for change in await world.views.transitions(world.preview)]
+    reasons = [change.reason for change in await world.queries.transitions(world.preview)]
     assert any("waits for its turn to be built: this machine runs 1 build at once" in reason for reason in reasons)
 
 
@@ -406,6 +406,6 @@ async def test_services_that_build_alike_build_once(world: World) -> None:
 async def test_the_build_cache_is_held_to_its_limit_where_there_is_one(
     world: World, octets: int, asked: list[tuple[int]]
 ) -> None:
-    world.hands.settings.__dict__["build_cache_bytes"] = octets
-    await keep_house(world.hands)
+    world.context.settings.__dict__["build_cache_bytes"] = octets
+    await keep_house(world.context)
     assert [arguments for name, arguments in world.engine.calls if name == "limit_build_cache"] == asked

@@ -21,7 +21,7 @@ from orchestrator.store.tables import leaks, previews
 from tests.support.wait import eventually
 from tests.support.world import FIRST, SECOND, NoQueue, World
 from worker import admission
-from worker.context.machine import Watched
+from worker.context.machine import WatchedMachine
 from worker.converge import converge
 from worker.upkeep import housekeeping
 
@@ -31,7 +31,7 @@ OTHERS = 813
 
 
 @dataclass(slots=True, kw_only=True)
-class Scene(Watched):
+class Scene(WatchedMachine):
     """A machine as the test has it."""
 
     machine: Machine = Machine()  # noqa: RUF009 - it is frozen
@@ -46,12 +46,12 @@ class Crowd(World):
     def __init__(self, database: AsyncEngine, data_dir: Path) -> None:
         super().__init__(database, data_dir)
         self.scene = Scene()
-        self.hands = replace(self.hands, machine=self.scene)
+        self.context = replace(self.context, machine=self.scene)
         self.begun: list[int] = []
         """The numbers of those that were let in, in turn."""
 
     def limit(self, **settings: object) -> None:
-        self.hands.settings.__dict__.update(settings)
+        self.context.settings.__dict__.update(settings)
 
     def meet(self, number: int) -> PreviewId:
         repository = OTHERS if number >= 500 else 812
@@ -74,7 +74,7 @@ class Crowd(World):
     async def settle(self) -> None:
         """Let the line move, and workers act, until nobody is due."""
         while True:
-            await admission.move_up(self.hands)
+            await admission.move_up(self.context)
             due = [preview for preview, _ in await self.store.due() if not preview.is_template]
             if not due:
                 return
@@ -83,12 +83,12 @@ class Crowd(World):
                 await self.converge()
 
     async def of(self, number: int) -> Preview:
-        found = await self.views.preview(PreviewId(OTHERS if number >= 500 else 812, number))
+        found = await self.queries.preview(PreviewId(OTHERS if number >= 500 else 812, number))
         assert found is not None
         return found
 
     async def in_state(self, state: State) -> list[int]:
-        return sorted(preview.id.number for preview in await self.views.live() if preview.state is state)
+        return sorted(preview.id.number for preview in await self.queries.live() if preview.state is state)
 
     @asynccontextmanager
     async def busy(self, number: int) -> AsyncIterator[None]:
@@ -97,7 +97,7 @@ class Crowd(World):
         await self.hint()
         lease = await self.store.acquire(preview)
         assert lease is not None
-        await self.store.let_in(lease, FIRST, "x", self.hands.settings.subnet_pool, lambda *_: None)
+        await self.store.let_in(lease, FIRST, "x", self.context.settings.subnet_pool, lambda *_: None)
         async with self._database.begin() as connection:  # nobody renews it here, and this may take a while
             kept = update(previews).where(previews.c.number == number)
             await connection.execute(kept.values(lease_expires_at=text("now() + interval '1 hour'")))
@@ -140,15 +140,15 @@ async def test_a_freed_slot_wakes_the_next_at_once_and_never_more_than_the_slots
 
     class Waking(NoQueue):
         async def wake(self, preview: PreviewId, generation: int) -> bool:  # noqa: ARG002
-            tasks.add(asyncio.create_task(converge(crowd.hands, preview)))
+            tasks.add(asyncio.create_task(converge(crowd.context, preview)))
             return True
 
     crowd.before = count
-    crowd.hands = replace(crowd.hands, queue=Waking())
+    crowd.context = replace(crowd.context, queue=Waking())
     for number in range(1, 7):
         crowd.meet(number)
         await crowd.hint()
-    await asyncio.gather(*(converge(crowd.hands, PreviewId(812, number)) for number in range(1, 7)))
+    await asyncio.gather(*(converge(crowd.context, PreviewId(812, number)) for number in range(1, 7)))
 
     async def all_ready() -> bool:
         return await crowd.in_state(State.READY) == [1, 2, 3, 4, 5, 6]
@@ -165,7 +165,7 @@ async def test_two_repositories_are_served_in_turn(crowd: Crowd) -> None:
         places = {number: (await crowd.of(number)).place for number in (2, 500, 3, 501)}
     served = []
     while waiting := await crowd.in_state(State.WAITING):
-        await admission.move_up(crowd.hands)
+        await admission.move_up(crowd.context)
         [(preview, _)] = [(each, _) for each, _ in await crowd.store.due() if not each.is_template]
         crowd.meet(preview.number)
         assert (await crowd.converge()).state is State.READY
@@ -212,13 +212,13 @@ async def test_a_full_disk_loses_unused_images_first_and_then_the_whole_build_ca
     await crowd.open(1)
     crowd.scene.machine = Machine(disks=(Disk(name="the disk of the Docker Engine", free=3 * GIB),))
     before = len(crowd.engine.calls)
-    await housekeeping.make_room(crowd.hands)
+    await housekeeping.make_room(crowd.context)
     done = [(name, arguments) for name, arguments in crowd.engine.calls[before:] if name != "image"]
     assert [name for name, _ in done] == ["objects", "limit_build_cache"]
     assert done[-1] == ("limit_build_cache", (0,))
     crowd.scene.machine = Machine(disks=(Disk(name="the disk of the Docker Engine", free=5 * GIB),))
     before = len(crowd.engine.calls)
-    await housekeeping.make_room(crowd.hands)
+    await housekeeping.make_room(crowd.context)
     assert len(crowd.engine.calls) == before
 
 
@@ -299,11 +299,11 @@ async def test_a_close_is_not_held_up_by_a_line_of_fifty(crowd: Crowd) -> None:
         assert (await crowd.of(52)).place == 50
         assert (await crowd.close(1)).state is State.REMOVED
         assert (await crowd.close(30)).state is State.REMOVED
-        await admission.move_up(crowd.hands)
+        await admission.move_up(crowd.context)
         assert (await crowd.of(52)).place == 49
         changed = (await crowd.of(52)).updated_at
         assert (await crowd.close(40)).state is State.REMOVED
-        await admission.move_up(crowd.hands)
+        await admission.move_up(crowd.context)
         assert ((await crowd.of(52)).place, (await crowd.of(52)).updated_at) == (48, changed), "the forge hears nothing"
 
 
@@ -317,10 +317,10 @@ async def test_twenty_pushes_in_a_burst_are_two_deployments_at_most(crowd: Crowd
             await crowd.converge()
         assert (await crowd.row()).line_joined_at == joined, "a push keeps its place"
     newest = crowd.pull
-    await admission.move_up(crowd.hands)
+    await admission.move_up(crowd.context)
     crowd.pull = newest
     assert (await crowd.converge()).serving_commit == f"{19:040x}"
-    assert len(await crowd.views.deployments(PreviewId(812, 2))) == 1
+    assert len(await crowd.queries.deployments(PreviewId(812, 2))) == 1
 
 
 async def test_places_survive_a_restart_of_the_worker(crowd: Crowd, database: AsyncEngine, tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ async def test_places_survive_a_restart_of_the_worker(crowd: Crowd, database: As
     await crowd.open(1, 2, 3)
     successor = Crowd(database, tmp_path)
     successor.pulls, successor.engine = crowd.pulls, crowd.engine
-    successor.hands = replace(successor.hands, engine=crowd.engine, databases=crowd.databases)
+    successor.context = replace(successor.context, engine=crowd.engine, databases=crowd.databases)
     successor.limit(max_previews=1)
     await successor.settle()
     assert [(await successor.of(number)).place for number in (2, 3)] == [1, 2]
@@ -356,14 +356,14 @@ async def test_one_whose_forge_is_away_keeps_its_turn_and_holds_up_nobody(crowd:
     crowd.limit(max_jobs=1)
     async with crowd.busy(1):
         await crowd.open(2, 3)
-    asked = crowd.hands.forge.pull
+    asked = crowd.context.forge.pull
 
     async def pull(repository: int, number: int) -> Pull | None:
         if number == 2:
             raise ForgeUnavailable("GitHub does not answer", retry_after=60)
         return await asked(repository, number)
 
-    crowd.hands.forge.pull = pull  # type: ignore[method-assign]
+    crowd.context.forge.pull = pull  # type: ignore[method-assign]
     await crowd.settle()
     assert await crowd.in_state(State.READY) == [3]
     assert await crowd.in_state(State.WAITING) == [2]
@@ -377,7 +377,7 @@ async def test_a_preview_of_a_base_branch_takes_no_slot(crowd: Crowd, database: 
         )
     async with crowd.busy(1):
         await crowd.open(2)
-        await converge(crowd.hands, PreviewId(812, 0))
-        states = Counter(preview.state for preview in await crowd.views.live())
+        await converge(crowd.context, PreviewId(812, 0))
+        states = Counter(preview.state for preview in await crowd.queries.live())
         assert states == {State.QUEUED: 1, State.WAITING: 1}
-        assert (await crowd.store.line.read(crowd.hands.settings.subnet_pool)).use.slots == 1
+        assert (await crowd.store.line.read(crowd.context.settings.subnet_pool)).use.slots == 1

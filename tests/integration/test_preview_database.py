@@ -35,7 +35,7 @@ async def live(world: MigratingWorld) -> None:
 
 
 async def notes(world: MigratingWorld) -> str:
-    newest, *_ = await world.views.deployments(world.preview)
+    newest, *_ = await world.queries.deployments(world.preview)
     return "\n".join(newest.notes)
 
 
@@ -89,7 +89,7 @@ async def test_a_failing_migration_leaves_the_older_commit_its_database(world: M
     assert (preview.state, preview.serving_commit) == (State.FAILED, FIRST)
     assert world.held() == ({"a visitor's"}, {"0001"})
     assert world.snapshots() == []
-    failed, *_ = await world.views.deployments(world.preview)
+    failed, *_ = await world.queries.deployments(world.preview)
     assert "column broken does not exist" in "\n".join(failed.log_tail)
     world.migrate("0002", "0001")
     await world.change(head_commit=THIRD)
@@ -125,7 +125,7 @@ async def test_a_push_that_is_cut_short_anywhere_ends_well(world: MigratingWorld
     await world.change(head_commit=SECOND)
     await world.converge()
     world.before = failing_at(world, 0)
-    served = (await world.views.preview(world.preview)).serving_commit  # type: ignore[union-attr]
+    served = (await world.queries.preview(world.preview)).serving_commit  # type: ignore[union-attr]
     match then:
         case "again":
             await world.hint()
@@ -364,8 +364,8 @@ async def test_the_last_pull_request_takes_the_template_with_it(world: Migrating
     await world.make_template(MAIN)
     assert world.databases.databases == {}
     assert world.databases.roles == {}
-    assert await world.views.owners() == set()
-    assert PreviewId(812, 0) not in {preview.id for preview in await world.views.all()}
+    assert await world.queries.owners() == set()
+    assert PreviewId(812, 0) not in {preview.id for preview in await world.queries.all()}
 
 
 async def test_what_a_template_should_not_hold_is_scrubbed(world: MigratingWorld) -> None:
@@ -416,18 +416,18 @@ async def test_the_line_moves_up_when_somebody_leaves(world: MigratingWorld) -> 
     world.turn_to(7)
     await world.change(open=False)
     await world.converge()
-    await admission.move_up(world.hands)
+    await admission.move_up(world.context)
     due = [preview.number for preview, _ in await world.store.due() if not preview.is_template]
     assert due == [8], "the one that came first, and nobody else"
-    assert "second in line" in (await world.views.preview(PreviewId(812, 9))).reason  # type: ignore[union-attr]
+    assert "second in line" in (await world.queries.preview(PreviewId(812, 9))).reason  # type: ignore[union-attr]
     world.pull = replace(world.pull, open=True)
     world.turn_to(10)
     await world.hint()
     assert (await world.converge()).state is State.WAITING, "who comes now does not pass those who wait"
     world.turn_to(8)
     assert (await world.converge()).state is State.READY
-    await admission.move_up(world.hands)
-    assert "first in line" in (await world.views.preview(PreviewId(812, 9))).reason  # type: ignore[union-attr]
+    await admission.move_up(world.context)
+    assert "first in line" in (await world.queries.preview(PreviewId(812, 9))).reason  # type: ignore[union-attr]
 
 
 async def test_a_live_preview_does_not_wait_for_its_own_connections(world: MigratingWorld) -> None:

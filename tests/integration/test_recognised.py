@@ -46,7 +46,7 @@ async def test_a_build_without_a_dockerfile_gets_one_and_the_pull_request_is_tol
     assert preview.state is State.READY, preview.reason
     (request,) = world.engine.built
     assert b'CMD ["uvicorn", "shop.main:app", ' in request.dockerfile
-    (deployment,) = await world.views.deployments(world.preview)
+    (deployment,) = await world.queries.deployments(world.preview)
     said = "no api/Dockerfile: recognised FastAPI app `shop.main:app` (api/src/shop/main.py:7)"
     assert any(note.startswith(said) for note in deployment.notes)
 

@@ -19,7 +19,7 @@ from orchestrator.preview.errors import OperatorError, TemporaryError, Unavailab
 from orchestrator.preview.names import Names
 from orchestrator.preview.records import Preview
 from orchestrator.preview.state import PreviewId, State
-from orchestrator.reconcile.apply import enact
+from orchestrator.reconcile.apply import apply
 from orchestrator.reconcile.liveness import fall
 from orchestrator.reconcile.observe import observe
 from orchestrator.reconcile.world import Action, Do, Kind
@@ -50,22 +50,22 @@ async def world(database: AsyncEngine, tmp_path: Path) -> World:
 
 
 async def plan(world: World, *, ask_forge: bool = True) -> list[Action]:
-    return (await observe(reach_of(world.hands), ask_forge=ask_forge)).plan()
+    return (await observe(reach_of(world.context), ask_forge=ask_forge)).plan()
 
 
 async def settle(world: World) -> None:
     """Rounds, and the worker after each, until nothing is planned any more."""
     for _ in range(5):
-        await make_round(world.hands, ask_forge=True)
+        await make_round(world.context, ask_forge=True)
         for preview, _generation in await world.store.due():
-            await converge(world.hands, preview)
+            await converge(world.context, preview)
         if not await plan(world):
             return
     raise AssertionError(await plan(world))
 
 
 async def preview_of(world: World, preview: PreviewId) -> Preview:
-    found = await world.views.preview(preview)
+    found = await world.queries.preview(preview)
     assert found is not None
     return found
 
@@ -80,7 +80,7 @@ def started(world: World) -> list[str]:
 
 
 async def upstream(world: World) -> str | None:
-    route = await world.views.route_of(world.preview)
+    route = await world.queries.route_of(world.preview)
     return route.upstream if route else None
 
 
@@ -94,7 +94,7 @@ async def stands(world: World) -> bool:
 async def test_the_plan_of_a_healthy_world_is_empty(world: World) -> None:
     assert await plan(world) == []
     before = len(world.effects)
-    await reconcile(world.hands)
+    await reconcile(world.context)
     assert world.effects[before:] == []
     assert await world.store.leaks.all() == []
     round_ = await world.store.leaks.last_round()
@@ -162,11 +162,11 @@ async def test_who_waits_for_a_permission_is_not_asked_about_again_and_again(
 
 async def test_the_forge_is_asked_by_one_worker_in_each_pause(world: World) -> None:
     world.pull = replace(world.pull, head_commit=SECOND)
-    await reconcile(world.hands)
+    await reconcile(world.context)
     assert (await world.row()).generation == 2
     await world.converge()
     world.pull = replace(world.pull, head_commit=FIRST)
-    await reconcile(world.hands)
+    await reconcile(world.context)
     assert (await world.row()).generation == 2, "it was asked a moment ago"
 
 
@@ -193,11 +193,11 @@ async def test_what_died_is_led_away_from_and_brought_up_again_with_the_reason(w
     assert await stands(world)
     preview = await preview_of(world, world.preview)
     assert preview.state is State.READY
-    (newest, *_) = await world.views.deployments(world.preview)
+    (newest, *_) = await world.queries.deployments(world.preview)
     assert any("service app exited with code 3" in note for note in newest.notes)
-    reasons = [change.reason for change in await world.views.transitions(world.preview)]
+    reasons = [change.reason for change in await world.queries.transitions(world.preview)]
     assert "service app exited with code 3; it is brought up again" in reasons
-    lines = [line.line for line in await world.views.log(newest.id)]
+    lines = [line.line for line in await world.queries.log(newest.id)]
     assert "  boom" in lines
     assert "  password …" in lines
     assert container(world, "app") == app, "it was started again, not made anew"
@@ -205,14 +205,14 @@ async def test_what_died_is_led_away_from_and_brought_up_again_with_the_reason(w
 
 async def password(world: World) -> str:
     row = await world.row()
-    return next(iter(world.hands.vault.open(row.secrets).values()))
+    return next(iter(world.context.encryption.open(row.secrets).values()))
 
 
 async def test_while_the_forge_is_away_what_died_is_led_away_from_and_nothing_is_brought_up(world: World) -> None:
     before = len(started(world))
     world.engine.exit(container(world, "app"), 1)
     world.forge_is_away = True
-    await make_round(world.hands, ask_forge=True)
+    await make_round(world.context, ask_forge=True)
     await world.converge()
     assert await upstream(world) is None
     assert len(started(world)) == before
@@ -237,7 +237,7 @@ async def test_a_commit_that_ends_by_itself_again_and_again_fails_with_its_last_
     preview = await preview_of(world, world.preview)
     assert (preview.state, preview.serving_commit) == (State.FAILED, None)
     assert preview.reason == "service app exited with code 1, after it had come up 3 times within 10 minutes"
-    (newest, *_) = await world.views.deployments(world.preview)
+    (newest, *_) = await world.queries.deployments(world.preview)
     assert "no such table" in newest.log_tail
     assert await upstream(world) is None
     assert "container" not in await world.leftovers()
@@ -343,14 +343,14 @@ async def outlive(world: World) -> None:
 
 
 async def test_an_event_has_a_preview_looked_at_only_if_it_serves(world: World) -> None:
-    await converge(world.hands, world.preview)
+    await converge(world.context, world.preview)
     async with world.engine.events({}) as events:
         world.engine.exit(container(world, "cache"), 1)
         died = await anext(aiter(events))
-        await heard(world.hands, replace(died, container="another"))
+        await heard(world.context, replace(died, container="another"))
         assert (await world.row()).generation == 1
         for _ in range(20):
-            await heard(world.hands, died)
+            await heard(world.context, died)
         assert (await world.row()).generation == 2, "a storm of events is one look"
 
 
@@ -367,7 +367,7 @@ async def test_whoever_begins_to_listen_makes_a_round_and_then_hears(world: Worl
 
 @contextlib.asynccontextmanager
 async def listening(world: World) -> AsyncIterator[None]:
-    task = asyncio.create_task(listen(world.hands))
+    task = asyncio.create_task(listen(world.context))
 
     async def begun() -> bool:
         return await world.store.leaks.last_round() is not None
@@ -401,7 +401,7 @@ async def plant(world: World, owner: PreviewId, labels: dict[str, str] | None = 
         world.databases.databases[f"{names.database}_n"] = FakeDatabase()
         world.checkouts.add(owner)
         for folder in ("binds", "backups"):
-            (world.hands.settings.data_dir / folder / str(owner)).mkdir(parents=True)
+            (world.context.settings.data_dir / folder / str(owner)).mkdir(parents=True)
 
 
 def anonymous(owner: PreviewId) -> str:
@@ -413,7 +413,7 @@ EVERY_KIND = {"container", "network", "volume", "database", "checkout", "files",
 
 async def everything_of(world: World, owner: PreviewId) -> list[str]:
     names = Names(instance="previewd", preview=owner)
-    data = world.hands.settings.data_dir
+    data = world.context.settings.data_dir
     return [
         *(thing.name for thing in await world.engine.objects(names.labels())),
         *(name for name in world.databases.databases if name.startswith(names.database)),
@@ -445,20 +445,20 @@ async def test_things_of_a_removed_preview_are_leaks_and_go(world: World) -> Non
     await plant(world, world.preview)
     kinds = {action.kind.value for action in await plan(world, ask_forge=False)}
     assert kinds == EVERY_KIND
-    await make_round(world.hands, ask_forge=False)
+    await make_round(world.context, ask_forge=False)
     leaks = await world.store.leaks.all()
     assert {(leak.kind, leak.reason) for leak in leaks} == {(kind, "preview 812-7 is removed") for kind in EVERY_KIND}
     await settle(world)
     assert await everything_of(world, world.preview) == []
-    await reconcile(world.hands)
+    await reconcile(world.context)
     assert await world.store.leaks.all() == []
 
 
 async def test_a_leak_is_dated_by_the_first_round_that_saw_it(world: World) -> None:
     await plant(world, world.preview)
-    await make_round(world.hands, ask_forge=False)
+    await make_round(world.context, ask_forge=False)
     first = {leak.name: leak.since for leak in await world.store.leaks.all()}
-    await make_round(world.hands, ask_forge=False)
+    await make_round(world.context, ask_forge=False)
     assert {leak.name: leak.since for leak in await world.store.leaks.all()} == {}, "it is under way: no leak any more"
     assert first
 
@@ -525,7 +525,7 @@ async def test_what_may_be_of_another_previewd_with_our_instances_name_stays_and
     world.databases.databases[theirs.database] = FakeDatabase()
     world.databases.databases["previewd_999_t0123456789ab"] = FakeDatabase(made_of={"branch": "x", "commit": FIRST})
     for _ in range(2):
-        await make_round(world.hands, ask_forge=True)
+        await make_round(world.context, ask_forge=True)
     assert "theirs" in world.engine._volumes
     assert theirs.database in world.databases.databases
     assert "previewd_999_t0123456789ab" in world.databases.databases
@@ -566,7 +566,7 @@ async def test_from_what_nobody_could_say_nothing_follows(
     world: World, broken: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await plant(world, world.preview)
-    await make_round(world.hands, ask_forge=False)
+    await make_round(world.context, ask_forge=False)
     await world.store.settle(await lease(world), 99)
     leaked = {(leak.kind, leak.name) for leak in await world.store.leaks.all()}
 
@@ -578,7 +578,7 @@ async def test_from_what_nobody_could_say_nothing_follows(
     silent = {"objects": {"container", "network", "volume", "image"}, "names": {"database"}}
     assert not silent.get(broken, set()) & {action.kind.value for action in found}
     assert not [action for action in found if action.kind is Kind.SERVING]
-    await make_round(world.hands, ask_forge=False)
+    await make_round(world.context, ask_forge=False)
     still = {(leak.kind, leak.name) for leak in await world.store.leaks.all()}
     assert {leak for leak in leaked if leak[0] in silent.get(broken, set())} <= still
 
@@ -592,7 +592,7 @@ async def lease(world: World) -> Any:
 async def test_two_who_reconcile_at_once_do_no_harm(world: World) -> None:
     world.engine.exit(container(world, "app"), 1)
     await plant(world, GONE, {"dev.previewd.instance": "previewd"})
-    await asyncio.gather(*(make_round(world.hands, ask_forge=True) for _ in range(3)))
+    await asyncio.gather(*(make_round(world.context, ask_forge=True) for _ in range(3)))
     assert (await world.row()).generation == 2
     await settle(world)
     assert await stands(world)
@@ -658,7 +658,7 @@ async def test_a_network_of_somebody_elses_with_the_same_name_stays(world: World
     (action,) = [action for action in await plan(world) if action.kind is Kind.NETWORK]
     assert action.id == world.engine._networks[action.name].id
     world.engine._networks[action.name].id = "another"
-    await enact(reach_of(world.hands), [action])
+    await apply(reach_of(world.context), [action])
     assert action.name in world.engine._networks
 
 
@@ -669,12 +669,12 @@ async def test_a_checkout_goes_though_its_repository_had_a_template(world: World
         values = {"repository": 812, "number": 0, "repository_name": "acme/shop", "host": "x.example.com"}
         await connection.execute(insert(previews).values(**values, state=State.REMOVED, settled=1))
     action = Action(do=Do.REMOVE, kind=Kind.CHECKOUT, name="812-0", preview=PreviewId(812, 0), reason="empty")
-    await enact(reach_of(world.hands), [action])
+    await apply(reach_of(world.context), [action])
     assert world.effects[-1] == ("forget", "0")
 
 
 async def test_what_a_removal_has_put_aside_is_a_leak_and_goes(world: World) -> None:
-    binds = world.hands.settings.data_dir / "binds"
+    binds = world.context.settings.data_dir / "binds"
     for name in (".812-9.gone-0a1b2c3d", ".812.git.gone-0a1b2c3d", ".somebody.gone-0a1b2c3d"):
         (binds / name / "copies").mkdir(parents=True)
     found = {(action.do, action.kind, action.name, action.leaked) for action in await plan(world)}
@@ -688,14 +688,14 @@ async def test_what_a_removal_has_put_aside_is_a_leak_and_goes(world: World) -> 
 
 
 async def test_a_build_cache_beyond_its_limit_is_measured_only_if_asked_for(world: World) -> None:
-    limit = world.hands.settings.build_cache_bytes
+    limit = world.context.settings.build_cache_bytes
     world.engine.build_cache = limit + (1 << 20)
     assert await plan(world) == []
-    observed = await observe(reach_of(world.hands), ask_forge=False, measure_cache=True)
+    observed = await observe(reach_of(world.context), ask_forge=False, measure_cache=True)
     (action,) = observed.plan()
     assert (action.do, action.kind, action.leaked) == (Do.REMOVE, Kind.CACHE, False)
     assert f"the limit is {limit >> 20} MiB" in action.reason
-    await enact(reach_of(world.hands), [action])
+    await apply(reach_of(world.context), [action])
     assert world.effects[-1] == ("limit_build_cache", f"({limit},)")
 
 
@@ -719,7 +719,7 @@ async def test_what_the_forge_still_shows_of_a_removed_preview_is_a_leak(world: 
     }
     assert all("preview 812-7 is removed, and the pull request was told last at" in action.reason for action in found)
     assert all("and refused 3 times since" in action.reason for action in found)
-    await report(world.hands, world.preview)
+    await report(world.context, world.preview)
     assert await plan(world) == []
 
 
@@ -732,7 +732,7 @@ async def test_a_run_that_was_killed_does_not_stay_open_when_the_pull_request_ch
     await world.store.release(held)
     await world.change(**changes)
     await world.converge()
-    assert [run.outcome for run in await world.views.deployments(world.preview)] == ["interrupted", "ready"]
+    assert [run.outcome for run in await world.queries.deployments(world.preview)] == ["interrupted", "ready"]
 
 
 # A commit that does not stay up, in worse circumstances
@@ -742,16 +742,16 @@ async def test_who_has_to_wait_in_line_each_time_gets_no_more_lives(world: World
     """Nor does he lose the reason: what served is the commit that is wanted, also when he is called."""
     for number in range(1, 4):
         world.engine.exit(container(world, "app"), 1, "no such table")
-        await make_round(world.hands, ask_forge=False)
-        hands = world.hands
-        world.hands = replace(hands, settings=hands.settings.model_copy(update={"max_jobs": 0}))
+        await make_round(world.context, ask_forge=False)
+        context = world.context
+        world.context = replace(context, settings=context.settings.model_copy(update={"max_jobs": 0}))
         assert (await world.converge()).state is State.WAITING
-        world.hands = hands
+        world.context = context
         async with world._database.begin() as connection:
             await connection.execute(update(previews).values(retry_at=None))
         state = (await world.converge()).state
         assert state is (State.READY if number < 3 else State.FAILED)
-        (newest, *_) = await world.views.deployments(world.preview)
+        (newest, *_) = await world.queries.deployments(world.preview)
         assert any("service app exited with code 1" in said for said in (*newest.notes, newest.reason))
 
 
@@ -791,13 +791,13 @@ async def test_an_engine_that_comes_and_goes_does_not_wear_out_the_forge(
 ) -> None:
     monkeypatch.setattr("worker.upkeep.rounds.LISTEN_AGAIN_SECONDS", 0.0)
     asked: list[int] = []
-    real = world.hands.forge.open_pulls
+    real = world.context.forge.open_pulls
 
     async def open_pulls(repository: int) -> Any:
         asked.append(repository)
         return await real(repository)
 
-    monkeypatch.setattr(world.hands.forge, "open_pulls", open_pulls)
+    monkeypatch.setattr(world.context.forge, "open_pulls", open_pulls)
     async with listening(world):
         for least in (2, 3):
             world.engine.restart()
@@ -809,7 +809,7 @@ async def test_an_engine_that_comes_and_goes_does_not_wear_out_the_forge(
 async def test_where_many_repositories_are_listed_it_is_done_more_seldom(world: World) -> None:
     """They may have no preview so far: the App may be installed on a whole organisation."""
     world.installed = [812, *range(1000, 1100)]
-    await reconcile(world.hands)
+    await reconcile(world.context)
     async with world._database.connect() as connection:
         seconds = func.extract("epoch", rounds.c.at - func.now())
         pause = await connection.scalar(select(seconds).where(rounds.c.name == FORGE))

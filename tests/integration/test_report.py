@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.adapters.github.app import Credentials
 from orchestrator.adapters.github.forge import GitHub
 from orchestrator.adapters.github.http import Caller
-from orchestrator.adapters.github.pace import WINDOWS
+from orchestrator.adapters.github.rate_limit import WINDOWS
 from orchestrator.preview.state import PreviewId, State
 from orchestrator.runtime import fence
 from orchestrator.runtime.fence import Fence
@@ -51,18 +51,18 @@ class Told(World):
         self.killed_after: Callable[[httpx.Response], bool] = lambda _: False
         self._hook = {"response": [self._answered]}
         self.client = httpx.AsyncClient(base_url=forge.api_url, trust_env=False, event_hooks=self._hook)
-        self._fake = self.hands.forge
+        self._fake = self.context.forge
         self.connect()
 
     async def tell(self) -> None:
         """Sweeps, until nobody is left of whom the forge may be told now."""
         while due := await self.store.unreported():
             for preview in due:
-                await report(self.hands, preview)
+                await report(self.context, preview)
 
     async def worker_is_killed(self) -> None:
         with pytest.raises(Killed):
-            await report(self.hands, self.preview)
+            await report(self.context, self.preview)
         self.killed_after = lambda _: False
         await self.pass_time()
 
@@ -90,12 +90,12 @@ class Told(World):
         """A worker that has just started: it remembers no refusal."""
         caller = Caller(self.client, write_gap=0)
         github = GitHub(caller, Credentials(caller, self.forge.token, None))
-        self.hands = replace(self.hands, forge=cast("Any", _Reporting(self._fake, github)))
+        self.context = replace(self.context, forge=cast("Any", _Reporting(self._fake, github)))
 
     def install(self) -> None:
         """Let everything be asked of the stand-in, as an App."""
         caller = Caller(self.client, write_gap=0)
-        self.hands = replace(self.hands, forge=GitHub(caller, Credentials(caller, "", new_app_key())))
+        self.context = replace(self.context, forge=GitHub(caller, Credentials(caller, "", new_app_key())))
 
     @property
     def untold(self) -> list[str]:
@@ -208,7 +208,7 @@ async def test_a_deployment_that_was_never_noted_ends_with_its_preview(world: To
 async def test_a_fault_of_one_costs_the_others_nothing_and_is_tried_again(world: Told, path: str, status: int) -> None:
     await world.converge()
     world.forge.fail_next(status=status, count=3, method="POST", path=path)
-    await report(world.hands, world.preview)
+    await report(world.context, world.preview)
     assert world.untold == [path]
     if path == "/deployments" and status != 502:
         assert await world.row_is_told(), "previews do without deployments"
@@ -231,12 +231,12 @@ async def test_a_pause_grows_and_ends_with_the_next_change(world: Told) -> None:
     world.forge.state.forbidden.add("issues")
     pauses = []
     for _ in range(4):
-        await report(world.hands, world.preview)
+        await report(world.context, world.preview)
         row = await world.row()
         pauses.append(await world.seconds_until(row.report_after))
         await world.pass_time()
     assert [round(pause) for pause in pauses] == [2, 4, 8, 16]
-    await report(world.hands, world.preview)
+    await report(world.context, world.preview)
     assert await world.store.unreported() == []
     await world.change(open=False)
     await world.converge()
@@ -246,7 +246,7 @@ async def test_a_pause_grows_and_ends_with_the_next_change(world: Told) -> None:
 
 async def test_two_workers_do_not_tell_of_one_preview_at_once(world: Told) -> None:
     await world.converge()
-    await asyncio.gather(*(report(world.hands, world.preview) for _ in range(5)))
+    await asyncio.gather(*(report(world.context, world.preview) for _ in range(5)))
     assert len(world.comments) == 1
     assert len(world.deployments) == 1
 
@@ -275,7 +275,7 @@ async def test_a_deleted_comment_comes_back_once_until_something_changes(world: 
         row = await world.row()
         if row.comment_id in world.opened.repository.comments:
             del world.opened.repository.comments[row.comment_id]
-            await world.store.telling.comment_deleted(world.preview.repository, row.comment_id)
+            await world.store.reports.comment_deleted(world.preview.repository, row.comment_id)
         await world.tell()
         assert len(world.comments) == int(times == 1)
     await world.change(title="Another title", open=False)
@@ -287,8 +287,8 @@ async def test_a_deleted_comment_comes_back_once_until_something_changes(world: 
 async def test_somebody_elses_deleted_comment_is_nothing_to_us(world: Told) -> None:
     await world.converge()
     await world.tell()
-    await world.store.telling.comment_deleted(world.preview.repository, 1)
-    await world.store.telling.comment_deleted(world.preview.repository + 1, (await world.row()).comment_id)
+    await world.store.reports.comment_deleted(world.preview.repository, 1)
+    await world.store.reports.comment_deleted(world.preview.repository + 1, (await world.row()).comment_id)
     assert await world.store.unreported() == []
 
 
@@ -392,7 +392,7 @@ async def test_what_a_killed_worker_was_telling_of_holds_up_nobody_else(world: T
     await crowd(world, 20)
     claimed = await world.store.unreported()
     for preview in claimed:
-        assert await world.store.telling.begin(preview) is not None
+        assert await world.store.reports.begin(preview) is not None
     due = await world.store.unreported()
     assert len(due) == AT_ONCE
     assert not set(due) & set(claimed)
@@ -436,12 +436,12 @@ async def test_a_worker_that_is_frozen_before_it_posts_writes_no_second_comment(
             frozen.append(held)
             held.clock = lambda: fence.now() + CLAIM_SECONDS
             await world.pass_time()
-            await asyncio.create_task(report(world.hands, world.preview), context=Context())
+            await asyncio.create_task(report(world.context, world.preview), context=Context())
 
     world.client.event_hooks = {"request": [freeze]}
     caller = Caller(world.client, write_gap=0)
     await report(
-        replace(world.hands, forge=GitHub(caller, Credentials(caller, world.forge.token, None))), world.preview
+        replace(world.context, forge=GitHub(caller, Credentials(caller, world.forge.token, None))), world.preview
     )
     assert frozen
     assert len(world.comments) == 1

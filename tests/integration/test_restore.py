@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.preview.names import Names, instance_labels, preview_of
 from orchestrator.preview.state import PreviewId, State
-from orchestrator.store.encryption import Vault
+from orchestrator.store.encryption import Encryption
 from orchestrator.store.tables import previews
 from tests.support import dumps
 from tests.support.migrating import BROKEN, MigratingWorld
@@ -57,22 +57,22 @@ class RestoredWorld(MigratingWorld):
 async def settle(world: RestoredWorld) -> None:
     """Let a worker act until nothing is left to do: what a round of the reconciler finds, and then what is due."""
     for _ in range(ROUNDS):
-        await make_round(world.hands, ask_forge=True)
+        await make_round(world.context, ask_forge=True)
         due = await world.store.due()
         if not due:
             return
         for preview, _generation in due:
-            await converge(world.hands, preview)
+            await converge(world.context, preview)
     pytest.fail(f"still due after {ROUNDS} rounds: {due}")
 
 
 async def holds(world: RestoredWorld) -> None:
     """What is open serves its newest commit, what is closed is gone, and there is nothing else."""
-    await keep_house(world.hands)
+    await keep_house(world.context)
     objects = await world.engine.objects(instance_labels("previewd"))
     containers, databases = set(), set()
     for number, pull in world.pulls.items():
-        preview = await world.views.preview(PreviewId(812, number))
+        preview = await world.queries.preview(PreviewId(812, number))
         if not pull.open:
             assert preview is None or preview.state is State.REMOVED
             continue
@@ -86,7 +86,7 @@ async def holds(world: RestoredWorld) -> None:
     assert set(world.databases.roles) == databases
     open_ones = {PreviewId(812, number) for number, pull in world.pulls.items() if pull.open}
     assert {preview_of(dict(found.labels)) for found in objects if found.kind in {"network", "volume"}} <= open_ones
-    assert {found.name for found in objects if found.kind == "image"} <= await world.views.images()
+    assert {found.name for found in objects if found.kind == "image"} <= await world.queries.images()
 
 
 def _is_template(name: str) -> bool:
@@ -282,9 +282,9 @@ async def test_nobody_is_led_to_an_address_that_is_anothers_by_now(
         assert await upstream(world, 7) is None
 
     world.before, world.forge_is_away = before, forge_is_away
-    await make_round(world.hands, ask_forge=True)
+    await make_round(world.context, ask_forge=True)
     assert [preview.number for preview, _generation in await world.store.due()] == [7]
-    await converge(world.hands, PreviewId(812, 7))
+    await converge(world.context, PreviewId(812, 7))
     assert await upstream(world, 8) == upstreams[8]
     assert await upstream(world, 7) == (None if forge_is_away else upstreams[7])
     assert forge_is_away == (world.effects[effects:] == [])
@@ -297,7 +297,7 @@ async def test_nobody_is_led_to_an_address_that_is_anothers_by_now(
 
 async def upstream(world: RestoredWorld, number: int) -> str | None:
     """Where visitors are led."""
-    route = await world.views.route_of(PreviewId(812, number))
+    route = await world.queries.route_of(PreviewId(812, number))
     return route.upstream if route else None
 
 
@@ -316,7 +316,7 @@ async def test_secrets_that_no_key_opens_stop_a_deployment_and_no_removal(
     world: RestoredWorld, yesterday: dumps.Dump
 ) -> None:
     await world.restore(yesterday)
-    world.hands = replace(world.hands, vault=Vault((SecretStr("another"),)))
+    world.context = replace(world.context, encryption=Encryption((SecretStr("another"),)))
     await world.says(7, head_commit=SECOND)
     await settle(world)
     world.preview = PreviewId(812, 7)
@@ -326,7 +326,7 @@ async def test_secrets_that_no_key_opens_stop_a_deployment_and_no_removal(
     await world.says(7, open=False)
     await world.says(8, draft=True)
     await settle(world)
-    states = {number: (await world.views.preview(PreviewId(812, number))).state for number in (7, 8)}  # type: ignore[union-attr]
+    states = {number: (await world.queries.preview(PreviewId(812, number))).state for number in (7, 8)}  # type: ignore[union-attr]
     assert states == {7: State.REMOVED, 8: State.WAITING}
 
 
@@ -336,7 +336,7 @@ async def test_a_commit_is_withdrawn_although_no_key_opens_the_secrets(
     assert yesterday
     await _leave_a_way_back(world)
     await world.expire_leases()
-    world.hands = replace(world.hands, vault=Vault((SecretStr("another"),)))
+    world.context = replace(world.context, encryption=Encryption((SecretStr("another"),)))
     await world.says(7, draft=True)
     await settle(world)
     assert world.held() == ({"a visitor's"}, {"0001"})

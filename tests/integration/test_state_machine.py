@@ -136,7 +136,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def work(self) -> None:
         self._step()
-        self.stage.run(work(self.world.hands, self.scene.redis))
+        self.stage.run(work(self.world.context, self.scene.redis))
 
     @rule(mode=st.sampled_from(Mode), moment=st.sampled_from(Moment), call=st.integers(1, LAST_CALL))
     def work_and_be_struck(self, mode: Mode, moment: Moment, call: int) -> None:

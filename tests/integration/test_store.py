@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.preview.errors import BuildError, LeaseLost, OperatorError
 from orchestrator.preview.state import PreviewId, State, Step
-from orchestrator.store.queries import Views
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import Delivery, Hint, Lease, Store
 from orchestrator.store.tables import previews, subnets
 
@@ -43,8 +43,8 @@ def store(database: AsyncEngine) -> Store:
 
 
 @pytest.fixture
-def views(database: AsyncEngine) -> Views:
-    return Views(database)
+def queries(database: AsyncEngine) -> Queries:
+    return Queries(database)
 
 
 async def leased(store: Store) -> Lease:
@@ -71,18 +71,18 @@ async def test_a_delivery_is_recorded_once_and_bumps_once(store: Store) -> None:
     assert await store.renew(lease) == 1
 
 
-async def test_ten_deliveries_at_once_for_a_new_pull_request_make_one_preview(store: Store, views: Views) -> None:
+async def test_ten_deliveries_at_once_for_a_new_pull_request_make_one_preview(store: Store, queries: Queries) -> None:
     await asyncio.gather(*(store.record(delivery(f"guid-{n}"), hint()) for n in range(10)))
-    assert len(await views.live()) == 1
+    assert len(await queries.live()) == 1
     lease = await store.acquire(ID)
     assert lease is not None
     assert await store.renew(lease) == 10
 
 
-async def test_two_repositories_of_one_name_get_hosts_of_their_own(store: Store, views: Views) -> None:
+async def test_two_repositories_of_one_name_get_hosts_of_their_own(store: Store, queries: Queries) -> None:
     await hinted(store, hint(ID, "shop.example.com", "shop-812.example.com"))
     await hinted(store, hint(PreviewId(813, 7), "shop.example.com", "shop-813.example.com"))
-    assert {preview.host for preview in await views.live()} == {"shop.example.com", "shop-813.example.com"}
+    assert {preview.host for preview in await queries.live()} == {"shop.example.com", "shop-813.example.com"}
     with pytest.raises(OperatorError, match="every host"):
         await hinted(store, hint(PreviewId(814, 7), "shop.example.com"))
 
@@ -96,7 +96,9 @@ async def test_one_worker_at_a_time(store: Store, database: AsyncEngine) -> None
     assert taken.token != lease.token
 
 
-async def test_a_worker_that_lost_its_lease_changes_nothing(store: Store, views: Views, database: AsyncEngine) -> None:
+async def test_a_worker_that_lost_its_lease_changes_nothing(
+    store: Store, queries: Queries, database: AsyncEngine
+) -> None:
     lease = await leased(store)
     deployment = await store.start_deployment(lease, 1, "c0ffee")
     await expire(database, lease)
@@ -118,22 +120,22 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(store: Store, views:
         lambda: store.take_subnet(lease, "late", ipaddress.IPv4Network("10.0.0.0/27")),
         lambda: store.free_subnets(lease),
     )
-    before = await views.preview(ID)
+    before = await queries.preview(ID)
     for write in writes:
         with pytest.raises(LeaseLost):
             await write()
-    assert await views.preview(ID) == before
-    assert [found.outcome for found in await views.deployments(ID)] == [None]
+    assert await queries.preview(ID) == before
+    assert [found.outcome for found in await queries.deployments(ID)] == [None]
     await store.release(lease)
 
 
-async def test_every_change_of_state_is_recorded_and_forbidden_ones_are_refused(store: Store, views: Views) -> None:
+async def test_every_change_of_state_is_recorded_and_forbidden_ones_are_refused(store: Store, queries: Queries) -> None:
     lease = await leased(store)
     await store.advance(lease, State.BUILDING, "source begins")
     await store.advance(lease, State.BUILDING, "source begins")
     with pytest.raises(OperatorError, match="cannot go from building to ready"):
         await store.advance(lease, State.READY, "unproven")
-    found = [(change.source, change.target, change.reason) for change in await views.transitions(ID)]
+    found = [(change.source, change.target, change.reason) for change in await queries.transitions(ID)]
     assert found == [(State.QUEUED, State.BUILDING, "source begins")]
 
 
@@ -160,7 +162,7 @@ async def test_what_is_postponed_waits_but_a_new_hint_does_not(store: Store) -> 
     assert await store.due() == [(ID, 2)]
 
 
-async def test_a_deployment_keeps_its_steps_its_end_and_its_log(store: Store, views: Views) -> None:
+async def test_a_deployment_keeps_its_steps_its_end_and_its_log(store: Store, queries: Queries) -> None:
     lease = await leased(store)
     number = await store.start_deployment(lease, 1, "c0ffee")
     await store.enter_step(lease, number, Step.SOURCE, State.BUILDING)
@@ -168,33 +170,33 @@ async def test_a_deployment_keeps_its_steps_its_end_and_its_log(store: Store, vi
     await store.enter_step(lease, number, Step.BUILD, State.BUILDING)
     await store.log(number, Step.BUILD, ["one", "two\0"])
     await store.close_deployment(lease, "failed", BuildError("it broke", "mend it", ("last words",)))
-    (found,) = await views.deployments(ID)
+    (found,) = await queries.deployments(ID)
     assert (found.outcome, found.failed_step, found.reason) == ("failed", Step.BUILD, "it broke")
     assert (found.remedy, found.log_tail) == ("mend it", ("last words",))
     assert [(times.step, times.finished_at is None) for times in found.steps] == [
         (Step.SOURCE, False),
         (Step.BUILD, True),
     ]
-    assert [line.line for line in await views.log(number)] == ["one", "two"]
+    assert [line.line for line in await queries.log(number)] == ["one", "two"]
 
 
-async def test_what_a_killed_worker_left_open_is_closed_by_the_next_start(store: Store, views: Views) -> None:
+async def test_what_a_killed_worker_left_open_is_closed_by_the_next_start(store: Store, queries: Queries) -> None:
     lease = await leased(store)
     await store.start_deployment(lease, 1, "c0ffee")
     await store.start_deployment(lease, 1, "c0ffee")
-    assert [found.outcome for found in await views.deployments(ID)] == [None, "interrupted"]
+    assert [found.outcome for found in await queries.deployments(ID)] == [None, "interrupted"]
 
 
-async def test_a_candidate_serves_nobody_until_it_is_promoted(store: Store, views: Views) -> None:
+async def test_a_candidate_serves_nobody_until_it_is_promoted(store: Store, queries: Queries) -> None:
     lease = await leased(store)
     for state in (State.BUILDING, State.PREPARING, State.STARTING):
         await store.advance(lease, state, "on its way")
     await store.set_candidate(lease, "c0ffee", "10.0.0.2:8000", "token")
-    route = await views.route("pr-7.example.com")
+    route = await queries.route("pr-7.example.com")
     assert route is not None
     assert (route.upstream, route.candidate_upstream, route.probe_token) == (None, "10.0.0.2:8000", "token")
     await store.promote(lease, ["container"], "proven")
-    route = await views.route("pr-7.example.com")
+    route = await queries.route("pr-7.example.com")
     assert route is not None
     assert (route.upstream, route.commit, route.candidate_upstream, route.probe_token) == (
         "10.0.0.2:8000",
@@ -230,12 +232,12 @@ async def test_a_subnet_that_was_given_up_is_tried_again_some_day(store: Store, 
     assert await store.taken_subnets() == []
 
 
-async def test_the_forge_is_told_again_after_each_change(store: Store, views: Views) -> None:
+async def test_the_forge_is_told_again_after_each_change(store: Store, queries: Queries) -> None:
     lease = await leased(store)
     assert await store.unreported() == [ID]
-    preview = await views.preview(ID)
+    preview = await queries.preview(ID)
     assert preview is not None
-    await store.telling.end(ID, preview.updated_at)
+    await store.reports.end(ID, preview.updated_at)
     assert await store.unreported() == []
     await store.advance(lease, State.BUILDING, "source begins")
     assert await store.unreported() == [ID]

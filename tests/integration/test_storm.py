@@ -48,7 +48,7 @@ async def _storm(redis_url: str, database_url: str, data_dir: Path) -> str:
     scene = Scene.set(database, data_dir)
     world = scene.world
     world.files["compose.yaml"] = SMALL.encode()
-    needed = world.hands.settings.connections_per_preview
+    needed = world.context.settings.connections_per_preview
     world.databases.max_connections = ROOM * needed + 13
     for number in range(1, PULLS + 1):
         world.pulls[number] = replace(world.pull, number=number)
@@ -57,7 +57,7 @@ async def _storm(redis_url: str, database_url: str, data_dir: Path) -> str:
         async with web_process(web_settings) as web:
             taken, _ = await asyncio.gather(_send(f"http://{web.web}", world.preview.repository), _work(scene))
             peak = _peak_bytes(web.process.pid) if web.process else 0
-        ended = await world.views.all()
+        ended = await world.queries.all()
         states = Counter(preview.state for preview in ended)
         assert len(ended) == PULLS
         assert states[State.READY] == ROOM, states
@@ -95,8 +95,8 @@ async def _work(scene: Scene) -> None:
     """One worker, from the first delivery until a sweep finds all of them, and nothing left to do."""
     quiet = 0
     while quiet < 2:
-        busy = await work(scene.world.hands, scene.redis)
-        everybody = len(await scene.world.views.all()) == PULLS
+        busy = await work(scene.world.context, scene.redis)
+        everybody = len(await scene.world.queries.all()) == PULLS
         quiet = 0 if busy or not everybody else quiet + 1
         await asyncio.sleep(0 if busy else 0.05)
 

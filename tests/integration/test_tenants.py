@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from orchestrator.adapters.postgres import PostgresDatabases
-from orchestrator.databases.limits import Limits
+from orchestrator.databases.limits import DatabaseLimits
 from orchestrator.ports.databases import DatabaseAccess
 from orchestrator.preview import names
 from tests.support.tenants import ask, connected, run
@@ -203,7 +203,7 @@ TRAPS = (
 
 @pytest.fixture
 async def databases(previews_server_url: str) -> AsyncIterator[PostgresDatabases]:
-    databases = PostgresDatabases(previews_server_url, "127.0.0.1", "h", Limits(connections=5))
+    databases = PostgresDatabases(previews_server_url, "127.0.0.1", "h", DatabaseLimits(connections=5))
     try:
         yield databases
     finally:
@@ -294,7 +294,9 @@ async def test_names_and_comments_tell_nothing(mallory: DatabaseAccess, victim: 
 
 
 async def test_sorting_fills_no_disk(previews_server_url: str, databases: PostgresDatabases) -> None:
-    small = PostgresDatabases(previews_server_url, "127.0.0.1", "h", Limits(connections=5, temp_file_bytes=1 << 20))
+    small = PostgresDatabases(
+        previews_server_url, "127.0.0.1", "h", DatabaseLimits(connections=5, temp_file_bytes=1 << 20)
+    )
     access = await small.ensure(MALLORY, PASSWORDS[MALLORY])
     with pytest.raises(asyncpg.ConfigurationLimitExceededError):
         await run(access, "SET work_mem = '64kB'; SELECT * FROM generate_series(1, 500000) ORDER BY 1 DESC")

@@ -46,7 +46,7 @@ async def nothing(_: str) -> None:
 
 
 async def volumes(world: World) -> list[str]:
-    labels = Names(instance=world.hands.settings.instance, preview=world.preview).labels()
+    labels = Names(instance=world.context.settings.instance, preview=world.preview).labels()
     return [found.name for found in await world.engine.objects(labels) if found.kind == "volume"]
 
 

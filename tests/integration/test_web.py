@@ -392,7 +392,7 @@ async def test_the_database_is_shown_and_reset(client: httpx.AsyncClient, store:
     assert (await client.get(f"/api/v1/previews/{SHOP}/database", headers=BEARER)).json() is None
     measured = Measured(bytes=1900, limit_bytes=2000, connections=18, connection_limit=20, ended="too long")
     budget = Budget(max_connections=100, reserved=13, granted={"a": 20}, in_use={"a": 18})
-    await store.gauges.record({SHOP: measured}, budget)
+    await store.usage.record({SHOP: measured}, budget)
     found = (await client.get(f"/api/v1/previews/{SHOP}/database", headers=BEARER)).json()
     assert (found["bytes"], found["fill"], found["ended"]) == (1900, "near", "too long")
     [shown] = (await client.get(f"/api/v1/previews/{SHOP}/deployments", headers=BEARER)).json()

@@ -7,7 +7,7 @@ from typing import IO
 
 from orchestrator.compose.database.images import ServerFacts
 from orchestrator.databases.connections import Budget
-from orchestrator.databases.limits import DatabaseSize, Fill, Limits
+from orchestrator.databases.limits import DatabaseLimits, DatabaseSize, Fill
 from orchestrator.databases.sessions import Policed
 from orchestrator.databases.templates import Template
 from orchestrator.ports.databases import DatabaseAccess
@@ -37,9 +37,11 @@ class FakeDatabase:
 class FakeDatabases:
     """See `Databases`. `before` is awaited before each change, with the method and what it names."""
 
-    def __init__(self, instance: str = "previewd", limits: Limits | None = None, max_connections: int = 1000) -> None:
+    def __init__(
+        self, instance: str = "previewd", limits: DatabaseLimits | None = None, max_connections: int = 1000
+    ) -> None:
         self.instance = instance
-        self.limits = limits or Limits()
+        self.limits = limits or DatabaseLimits()
         self.max_connections = max_connections
         self.databases: dict[str, FakeDatabase] = {}
         self.roles: dict[str, int] = {}

@@ -67,8 +67,8 @@ class Place:
 
 READS = frozenset(
     {
-        "due", "gauges.of", "line.is_empty", "line.read", "lives", "own", "renew", "subnet_of", "taken_subnets",
-        "telling.begin", "telling.has_changed", "templates.has_pulls", "unreported",
+        "due", "usage.of", "line.is_empty", "line.read", "lives", "own", "renew", "subnet_of", "taken_subnets",
+        "reports.begin", "reports.has_changed", "templates.has_pulls", "unreported",
     }
 )  # fmt: skip
 """What the store is asked without writing anything down that a step did."""

@@ -159,7 +159,7 @@ def _nothing_there(seen: _Seen, name: str) -> Iterator[str]:
         yield f"I1 {name}: it is removed, and its database or role is there"
     if row.number in seen.world.fetched:
         yield f"I1 {name}: it is removed, and its commit is kept"
-    if binds_folder(seen.world.hands.settings, seen.world.preview).exists():
+    if binds_folder(seen.world.context.settings, seen.world.preview).exists():
         yield f"I1 {name}: it is removed, and its files are there"
     if row.secrets is not None:
         yield f"I1 {name}: it is removed, and its secrets are kept"
@@ -220,7 +220,7 @@ def _environment(seen: _Seen) -> Iterator[str]:
 
 async def _planned(world: World) -> list[str]:
     """I1, I3, as the reconciler sees it: nothing is to be done, and nothing is told to people as leaked."""
-    observed = await observe(reach_of(world.hands), ask_forge=True)
+    observed = await observe(reach_of(world.context), ask_forge=True)
     found = [f"I1: to be done: {action.do} {action.kind} {action.name}: {action.reason}" for action in observed.plan()]
     found += [f"I1: {kind} could not be looked at" for kind in observed.unknown]
     return found + [f"I1: told as leaked: {leak.kind} {leak.name}" for leak in await world.store.leaks.all()]
@@ -243,7 +243,7 @@ async def _told(world: World, connection: AsyncConnection) -> str:
 def _secrets(world: World, seen: Iterable[_Seen], told: str) -> Iterator[str]:
     """I7."""
     for each in seen:
-        kept = world.hands.vault.open(each.row.secrets) if each.row.secrets else {}
+        kept = world.context.encryption.open(each.row.secrets) if each.row.secrets else {}
         for name, value in kept.items():
             if value in told:
                 yield f"I7: {name} of preview {each.row.repository}-{each.row.number} can be read"

@@ -26,17 +26,17 @@ from orchestrator.preview.errors import LeaseLost
 from orchestrator.preview.names import Names
 from orchestrator.preview.state import STATE_DURING, PreviewId, State, Step
 from orchestrator.preview.trust import Pull
-from orchestrator.runtime.concurrency import alongside
+from orchestrator.runtime.concurrency import run_watched
 from orchestrator.runtime.settings import Settings
-from orchestrator.store.encryption import Vault
-from orchestrator.store.queries import Views
+from orchestrator.store.encryption import Encryption
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import Delivery, Hint, Lease, Store
 from tests.support.docker import ENGINE_URL
 from tests.support.engine import remove_everything_of
 from worker.cleanup.unserving import discard_unserving
 from worker.containers.plan import plan
-from worker.context.build_slots import Turns
-from worker.context.context import Hands
+from worker.context.build_slots import BuildSlots
+from worker.context.context import WorkerContext
 from worker.deployment.deployment import Deployment
 from worker.deployment.gate import Gate
 from worker.deployment.journal import Journal
@@ -95,18 +95,18 @@ class Launcher:
         self.engine = DockerEngine(ENGINE_URL)
         self.forge = Github()
         self.sources = Files()
-        self.hands = Hands(
+        self.context = WorkerContext(
             settings=Settings(instance=instance, data_dir=data_dir, _env_file=None, **settings),
             store=Store(database),
-            views=Views(database),
-            vault=Vault((SecretStr("of no importance here"),)),
+            queries=Queries(database),
+            encryption=Encryption((SecretStr("of no importance here"),)),
             queue=cast("Any", None),
             engine=self.engine,
             databases=cast("Any", _Databases()),
             forge=cast("Any", self.forge),
             sources=cast("Any", self.sources),
             proxy=cast("Any", None),
-            turns=Turns(1),
+            build_slots=BuildSlots(1),
         )
 
     async def open(self) -> "LaunchedPreview":
@@ -121,8 +121,8 @@ class Launcher:
             hosts=(f"pr-{preview}.example.com",),
         )
         delivery = Delivery(id=str(uuid4()), event="pull_request", action="opened", outcome="accepted", reason="")
-        await self.hands.store.record(delivery, hint)
-        lease = await self.hands.store.acquire(preview)
+        await self.context.store.record(delivery, hint)
+        lease = await self.context.store.acquire(preview)
         assert lease is not None
         return LaunchedPreview(self, lease)
 
@@ -152,7 +152,7 @@ class LaunchedPreview:
 
     @property
     def names(self) -> Names:
-        return Names(instance=self.launcher.hands.settings.instance, preview=self.lease.preview)
+        return Names(instance=self.launcher.context.settings.instance, preview=self.lease.preview)
 
     async def up(
         self, compose: str, commit: str = "0" * 40, files: Mapping[str, bytes] | None = None, **variables: str
@@ -169,31 +169,31 @@ class LaunchedPreview:
         route = Route(service=next(iter(stack.services)), port=8000, health="/", health_is_given=True)
         placed = Placement(mode=stack.preview.database.mode)
         deployment.prepared = Prepared(stack=stack, route=route, database=placed, forms=forms(stack, {}))
-        await alongside(self._run(deployment), deployment.gate.watch())
+        await run_watched(self._run(deployment), deployment.gate.watch())
         return deployment
 
     async def serve(self, deployment: Deployment) -> None:
         """What follows a proof: the new containers serve, and what serves no more goes."""
         await self._hold()
-        store = self.launcher.hands.store
+        store = self.launcher.context.store
         names = [container.name for replicas in (await plan(deployment)).values() for container in replicas]
         await store.set_candidate(self.lease, deployment.commit, "192.0.2.1:80", "token")
         await store.promote(self.lease, names, "tested")
-        await discard_unserving(self.launcher.hands, self.lease, replaced=True)
+        await discard_unserving(self.launcher.context, self.lease, replaced=True)
 
     async def fail(self) -> None:
         """What follows a failure: the old containers go on serving."""
         await self._hold()
-        await discard_unserving(self.launcher.hands, self.lease)
-        await self.launcher.hands.store.advance(self.lease, State.FAILED, "tested")
+        await discard_unserving(self.launcher.context, self.lease)
+        await self.launcher.context.store.advance(self.lease, State.FAILED, "tested")
 
     async def down(self) -> None:
         await self._hold()
-        await teardown.run(self.launcher.hands, self.lease)
+        await teardown.run(self.launcher.context, self.lease)
 
     async def _hold(self) -> int:
         """Keep the lease, or take it again: nobody renews it while a test looks around."""
-        store = self.launcher.hands.store
+        store = self.launcher.context.store
         try:
             return await store.renew(self.lease)
         except LeaseLost:
@@ -204,20 +204,20 @@ class LaunchedPreview:
 
     async def _deployment(self, commit: str) -> Deployment:
         generation = await self._hold()
-        hands, lease = self.launcher.hands, self.lease
+        context, lease = self.launcher.context, self.lease
         pull = _pull(lease.preview, commit)
         self.launcher.forge.pulls[lease.preview] = pull
-        await hands.store.advance(lease, State.QUEUED, "tested", commit=commit)
-        number = await hands.store.start_deployment(lease, generation, commit)
-        gate = Gate(hands, lease, generation, commit)
+        await context.store.advance(lease, State.QUEUED, "tested", commit=commit)
+        number = await context.store.start_deployment(lease, generation, commit)
+        gate = Gate(context, lease, generation, commit)
         return Deployment(
-            hands=hands,
+            context=context,
             lease=lease,
             gate=gate,
             pull=pull,
             host="pr.example.com",
             number=number,
-            journal=Journal(hands.store, number),
+            journal=Journal(context.store, number),
         )
 
     async def _run(self, deployment: Deployment) -> None:

@@ -70,7 +70,7 @@ class MigratingWorld(World):
     async def make_template(self, commit: str) -> None:
         """Let a worker make what a base branch at this commit makes of a database."""
         self.base_commit = commit
-        await converge(self.hands, PreviewId(812, 0))
+        await converge(self.context, PreviewId(812, 0))
 
     async def _engine_called(self, name: str, arguments: tuple[object, ...]) -> None:
         await super()._engine_called(name, arguments)

@@ -20,14 +20,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.preview.errors import ForgeUnavailable, TemporaryError, Unavailable
 from orchestrator.runtime import fence
 from orchestrator.runtime.fence import LEASE_SECONDS, Fence
-from orchestrator.store.queries import Views
+from orchestrator.store.queries import Queries
 from orchestrator.store.reports import Told
 from orchestrator.store.store import Lease, Store
 from tests.support.faults import ANY_CALL, Fault, Mode, Moment, Place, hand_of, is_record
 from tests.support.scene import MOST_ROUNDS, Crew, Redis, work
 from tests.support.world import World
-from worker.context.build_slots import Turns
-from worker.context.context import Hands
+from worker.context.build_slots import BuildSlots
+from worker.context.context import WorkerContext
 from worker.jobs.kinds import most
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Mortal:
         self.struck = False
         self.trace: list[str] = []
         """Every call that it began."""
-        self.hands = self._wrap(world.hands, world, database)
+        self.context = self._wrap(world.context, world, database)
         self._world = world
         self._redis = redis
         self._database = database
@@ -91,10 +91,10 @@ class Mortal:
         try:
             for _ in range(MOST_ROUNDS):
                 with contextlib.suppress(Exception):  # a round failed, and the process goes on to the next
-                    if not await work(self.hands, self._redis):
+                    if not await work(self.context, self._redis):
                         return
         finally:
-            await self.hands.running.end()
+            await self.context.tasks.end()
 
     async def _end(self) -> None:
         assert self._task is not None
@@ -203,7 +203,7 @@ class Mortal:
                 "", None, ConnectionResetError("the server ended the session"), connection_invalidated=True
             )
 
-    def _wrap(self, hands: Hands, world: World, database: AsyncEngine) -> Hands:
+    def _wrap(self, context: WorkerContext, world: World, database: AsyncEngine) -> WorkerContext:
         async def engine_stage(name: str, act: Callable[[], None]) -> None:
             await self.stage("engine", name, act)
 
@@ -214,17 +214,17 @@ class Mortal:
             return await self.passing("proxy.ask", lambda: world.answer(request))
 
         return replace(
-            hands,
+            context,
             store=cast("Any", _Hand(self, "store", Store(database))),
-            views=cast("Any", _Hand(self, "views", Views(database))),
-            queue=cast("Any", _Hand(self, "queue", hands.queue)),
+            queries=cast("Any", _Hand(self, "queries", Queries(database))),
+            queue=cast("Any", _Hand(self, "queue", context.queue)),
             engine=cast("Any", _Hand(self, "engine", world.engine.client(engine_stage))),
             databases=cast("Any", _Hand(self, "databases", world.databases.client(databases_stage))),
-            forge=cast("Any", _Hand(self, "forge", hands.forge)),
-            sources=cast("Any", _Hand(self, "sources", hands.sources)),
+            forge=cast("Any", _Hand(self, "forge", context.forge)),
+            sources=cast("Any", _Hand(self, "sources", context.sources)),
             proxy=httpx.AsyncClient(transport=httpx.MockTransport(ask), base_url="http://proxy"),
-            turns=Turns(4),
-            running=Crew(most(hands.settings)),
+            build_slots=BuildSlots(4),
+            tasks=Crew(most(context.settings)),
         )
 
 

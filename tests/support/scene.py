@@ -15,8 +15,8 @@ from orchestrator.runtime.queue import Queue
 from orchestrator.store.tables import metadata, previews
 from tests.support.fake_engine import Recipe
 from tests.support.world import COMPOSE, World
-from worker.context.context import Hands
-from worker.context.tasks import Running
+from worker.context.context import WorkerContext
+from worker.context.tasks import Tasks
 from worker.jobs import kinds
 from worker.jobs.sweep import sweep
 from worker.upkeep.rounds import make_round
@@ -49,7 +49,7 @@ class Wakeups(Queue):
         return not self._redis.is_down
 
 
-class Crew(Running):
+class Crew(Tasks):
     """The jobs of one worker, for whose end one can wait."""
 
     async def rest(self) -> bool:
@@ -62,14 +62,14 @@ class Crew(Running):
         return busy
 
 
-async def work(hands: Hands, redis: Redis) -> bool:
+async def work(context: WorkerContext, redis: Redis) -> bool:
     """What a worker does in one round: what it is woken for, and what a sweep finds. False when that was nothing."""
-    assert isinstance(hands.running, Crew)
+    assert isinstance(context.tasks, Crew)
     woken, redis.woken = redis.woken, set()
     for preview in woken:
-        kinds.converge(hands, preview)
-    await sweep(hands)
-    return await hands.running.rest()
+        kinds.converge(context, preview)
+    await sweep(context)
+    return await context.tasks.rest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ class Scene:
         world.engine.recipes["Dockerfile"] = Recipe(lines=("COPY . .", "exporting"))
         world.engine.registry["redis:7"] = Image(id="sha256:redis", exposed_ports=(6379,), volumes=("/spare",))
         redis = Redis()
-        running = Crew(kinds.most(world.hands.settings))
-        world.hands = replace(world.hands, queue=Wakeups(redis), running=running)
+        running = Crew(kinds.most(world.context.settings))
+        world.context = replace(world.context, queue=Wakeups(redis), tasks=running)
         return cls(world, redis, database)
 
     async def clear(self) -> None:
@@ -106,12 +106,12 @@ class Scene:
         """
         for _ in range(MOST_ROUNDS):
             await self._change(retry_at=None, report_after=None)
-            if await work(self.world.hands, self.redis):
+            if await work(self.world.context, self.redis):
                 continue
-            await make_round(self.world.hands, ask_forge=True)
-            if not (await work(self.world.hands, self.redis) or await self.world.store.leaks.all()):
+            await make_round(self.world.context, ask_forge=True)
+            if not (await work(self.world.context, self.redis) or await self.world.store.leaks.all()):
                 return  # what a round finds and removes is told as leaked until the next
-        states = [f"{each.id} is {each.state}: {each.reason}" for each in await self.world.views.all()]
+        states = [f"{each.id} is {each.state}: {each.reason}" for each in await self.world.queries.all()]
         raise AssertionError(f"it does not come to rest: {states}, {await self.world.store.leaks.all()}")
 
     async def expire_leases(self) -> None:

@@ -28,8 +28,8 @@ from orchestrator.preview.trust import Pull
 from orchestrator.runtime import fence
 from orchestrator.runtime.queue import Queue
 from orchestrator.runtime.settings import Settings
-from orchestrator.store.encryption import Vault
-from orchestrator.store.queries import Views
+from orchestrator.store.encryption import Encryption
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import Delivery, Hint, Store
 from orchestrator.store.tables import previews
 from tests.support.apps import tiny
@@ -37,8 +37,8 @@ from tests.support.context import MemoryContext
 from tests.support.fake_databases import FakeDatabases
 from tests.support.fake_engine import FakeEngine
 from tests.support.pulls import PULL
-from worker.context.build_slots import Turns
-from worker.context.context import Hands
+from worker.context.build_slots import BuildSlots
+from worker.context.context import WorkerContext
 from worker.converge import converge
 
 FIRST, SECOND, BASE = "a" * 40, "b" * 40, "0" * 40
@@ -127,20 +127,20 @@ class World:
         self.databases = FakeDatabases()
         self.databases.before = self.effect
         self._database = database
-        self.store, self.views = Store(database), Views(database)
+        self.store, self.queries = Store(database), Queries(database)
         settings = Settings(data_dir=data_dir, secret_key=(SecretStr("key"),), launch_seconds=5, probe_seconds=5)
-        self.hands = Hands(
+        self.context = WorkerContext(
             settings=settings,
             store=self.store,
-            views=self.views,
-            vault=Vault(settings.secret_key),
+            queries=self.queries,
+            encryption=Encryption(settings.secret_key),
             queue=NoQueue(),
             engine=self.engine,
             databases=self.databases,
             forge=FakeForge(self),
             sources=FakeSources(self),
             proxy=httpx.AsyncClient(transport=httpx.MockTransport(self.answer), base_url="http://proxy"),
-            turns=Turns(4),
+            build_slots=BuildSlots(4),
         )
 
     @property
@@ -186,8 +186,8 @@ class World:
 
     async def converge(self) -> Preview:
         """Let a worker act until it has nothing to do."""
-        await converge(self.hands, self.preview)
-        found = await self.views.preview(self.preview)
+        await converge(self.context, self.preview)
+        found = await self.queries.preview(self.preview)
         assert found is not None
         return found
 
@@ -211,7 +211,7 @@ class World:
 
     async def leftovers(self) -> list[str]:
         """What the preview owns by now, and the images that it alone uses."""
-        objects = await self.engine.objects(instance_labels(self.hands.settings.instance))
+        objects = await self.engine.objects(instance_labels(self.context.settings.instance))
         return sorted([*(thing.kind for thing in objects), *self.databases.databases])
 
     async def _engine_called(self, name: str, arguments: tuple[object, ...]) -> None:
@@ -221,7 +221,7 @@ class World:
     async def answer(self, request: httpx.Request) -> httpx.Response:
         """The proxy: whoever is candidate answers, if his container runs."""
         host = request.headers["Host"]
-        route = await self.views.route(host)
+        route = await self.queries.route(host)
         if ROUTE_HEADER in request.headers:
             assert request.headers[ROUTE_HEADER] == route_token("key", host)
             upstream = self.routes.pop(host, None) or (route.upstream if route else None) or ""

@@ -30,10 +30,10 @@ from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.units import size_told
 from orchestrator.store.backups import Backup
 from orchestrator.store.changes import ALL, Changes
-from orchestrator.store.queries import Views
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import Store
 from webhooks.dashboard import present, session
-from webhooks.throttle import Attempts, peer_of
+from webhooks.throttle import Throttle, peer_of
 
 HERE = FilePath(__file__).parent
 STATIC = HERE / "static"
@@ -114,11 +114,11 @@ class Dashboard:
 
     settings: Settings
     store: Store
-    views: Views
+    queries: Queries
     queue: Queue
     changes: Changes
     templates: Environment = field(default_factory=environment)
-    attempts: Attempts = field(default_factory=Attempts)
+    attempts: Throttle = field(default_factory=Throttle)
 
     # Who may come in
 
@@ -190,7 +190,7 @@ class Dashboard:
         """What exists and should not, as the worker saw it last: from here nobody reaches the Engine."""
         found, last = await self.store.leaks.all(), await self.store.leaks.last_round()
         named = {PreviewId.parse(leak.preview) for leak in found if leak.preview}
-        known = {str(each) for each in named if await self.views.preview(each)}
+        known = {str(each) for each in named if await self.queries.preview(each)}
         return self._page("leaks.html", found=found, known=known, round=last, **await self._frame())
 
     async def reset_database(self, preview_id: Id) -> Response:
@@ -252,7 +252,7 @@ class Dashboard:
 
     async def _health(self) -> Health:
         """What is away, as the workers have recorded it."""
-        found, now = await self.store.dependencies.all()
+        found, now = await self.store.health.all()
         return health(found, now, {})
 
     async def _whole_list(self) -> bytes:
@@ -261,7 +261,7 @@ class Dashboard:
     async def _row(self, preview_id: PreviewId | None) -> bytes:
         if preview_id is None:
             return KEEPALIVE_COMMENT
-        preview = await self.views.preview(preview_id)
+        preview = await self.queries.preview(preview_id)
         gone = preview is None or preview.state is State.REMOVED
         markup = "" if gone else self._render("parts/row.html", preview=preview)
         return _patch(f"preview-{preview_id}", markup, into="previews")
@@ -274,7 +274,7 @@ class Dashboard:
         return {"health": await self._health(), "leaked": len(await self.store.leaks.all())}
 
     async def _listed(self) -> dict[str, Any]:
-        return {"previews": await self.views.live(), "server": await self.store.gauges.server()}
+        return {"previews": await self.queries.live(), "server": await self.store.usage.server()}
 
     async def _preview_changes(self, preview_id: PreviewId, deployment: int, line: int) -> AsyncIterator[bytes]:
         """The page's upper part whenever something changed, and log lines as they come."""
@@ -288,7 +288,7 @@ class Dashboard:
                 if newest is not None and newest.id != deployment:
                     deployment, line = newest.id, 0
                     yield _patch("log", '<pre id="log" class="log"></pre>')
-                lines = await self.views.log(deployment, line) if newest else []
+                lines = await self.queries.log(deployment, line) if newest else []
                 if lines:
                     line = lines[-1].id
                     yield _append("log", self._render("parts/lines.html", lines=lines), f"{deployment}:{line}")
@@ -316,7 +316,7 @@ class Dashboard:
         if detail is None:
             raise _unknown()
         newest = detail.newest
-        lines = await self.views.log_end(newest.id, LINES_SHOWN) if newest else []
+        lines = await self.queries.log_end(newest.id, LINES_SHOWN) if newest else []
         return Detail(
             preview=detail.preview,
             deployments=detail.deployments,
@@ -327,21 +327,21 @@ class Dashboard:
         )
 
     async def _read(self, preview_id: PreviewId) -> Detail | None:
-        preview = await self.views.preview(preview_id)
+        preview = await self.queries.preview(preview_id)
         if preview is None:
             return None
         return Detail(
             preview=preview,
-            deployments=await self.views.deployments(preview_id),
-            transitions=await self.views.transitions(preview_id),
+            deployments=await self.queries.deployments(preview_id),
+            transitions=await self.queries.transitions(preview_id),
             lines=[],
-            use=await self.store.gauges.of(preview_id),
+            use=await self.store.usage.of(preview_id),
             backups=await self.store.backups.of(preview_id),
         )
 
     async def _found(self, text: str) -> Preview:
         try:
-            preview = await self.views.preview(PreviewId.parse(text))
+            preview = await self.queries.preview(PreviewId.parse(text))
         except ValueError:
             raise _unknown() from None
         if preview is None:

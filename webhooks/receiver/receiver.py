@@ -110,7 +110,7 @@ class Receiver:
             case events.RepositoriesEvent(repositories=repositories):
                 await self.store.look_again(repositories)
             case events.CommentDeleted(repository=repository, comment=comment):
-                await self.store.telling.comment_deleted(repository, comment)
+                await self.store.reports.comment_deleted(repository, comment)
             case events.PullRequestEvent() | events.Ping() | events.Ignored():
                 pass
 

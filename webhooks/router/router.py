@@ -24,7 +24,7 @@ from orchestrator.ports.ingress import (
 from orchestrator.preview.records import Route
 from orchestrator.preview.state import PreviewId
 from orchestrator.store.changes import ALL, Changes
-from orchestrator.store.queries import Views
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import DATABASE_FAULTS
 from webhooks.metrics import Metrics
 from webhooks.router.pages import POLICY, UNAVAILABLE, UNKNOWN, Page, page
@@ -40,8 +40,8 @@ logger = structlog.get_logger()
 class Table:
     """The routes of all live previews, by host."""
 
-    def __init__(self, views: Views) -> None:
-        self._views = views
+    def __init__(self, queries: Queries) -> None:
+        self._views = queries
         self._hosts: dict[str, Route] = {}
         self._host_of: dict[PreviewId, str] = {}
 
@@ -85,10 +85,10 @@ class Table:
 class Router:
     """The ASGI application."""
 
-    def __init__(self, table: Table, views: Views, metrics: Metrics, domain: str, keys: Sequence[str] = ()) -> None:
+    def __init__(self, table: Table, queries: Queries, metrics: Metrics, domain: str, keys: Sequence[str] = ()) -> None:
         self._table = table
         self._keys = keys
-        self._views = views
+        self._views = queries
         self._metrics = metrics
         self._suffix = "." + domain.lower()
 

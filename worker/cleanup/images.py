@@ -11,41 +11,41 @@ import structlog
 
 from orchestrator.preview.errors import TemporaryError
 from orchestrator.preview.names import REPOSITORY_LABEL, instance_labels
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 
 _log = structlog.get_logger()
 
 
-async def tidy_images(hands: Hands, repository: int) -> None:
+async def tidy_images(context: WorkerContext, repository: int) -> None:
     """The same of one repository, as far as it goes: a preview is not at fault when something unknown uses an image."""
     try:
-        await discard_images(hands, repository)
+        await discard_images(context, repository)
     except TemporaryError as error:
         _log.info("left for the next round", reason=error.message)
 
 
-async def discard_images(hands: Hands, repository: int | None = None) -> None:
+async def discard_images(context: WorkerContext, repository: int | None = None) -> None:
     """Remove what images of this instance, or of one repository, no preview serves with or is about to use.
 
     Raises TemporaryError when one is still in use, after it has removed the others.
     """
-    labels = instance_labels(hands.settings.instance)
+    labels = instance_labels(context.settings.instance)
     if repository is not None:
         labels |= {REPOSITORY_LABEL: str(repository)}
     failure: TemporaryError | None = None
-    for name in await _unused(hands, labels):
+    for name in await _unused(context, labels):
         try:
-            await hands.engine.remove_image(name)
+            await context.engine.remove_image(name)
         except TemporaryError as error:
             failure = error
     if failure is not None:
         raise failure
 
 
-async def _unused(hands: Hands, labels: Mapping[str, str]) -> list[str]:
-    present = [thing.name for thing in await hands.engine.objects(labels) if thing.kind == "image"]
-    used = await hands.views.images()  # read last: what somebody is about to use by now, he has written down
-    return [name for name in present if name not in used and _is_ours(hands.settings.instance, name)]
+async def _unused(context: WorkerContext, labels: Mapping[str, str]) -> list[str]:
+    present = [thing.name for thing in await context.engine.objects(labels) if thing.kind == "image"]
+    used = await context.queries.images()  # read last: what somebody is about to use by now, he has written down
+    return [name for name in present if name not in used and _is_ours(context.settings.instance, name)]
 
 
 def _is_ours(instance: str, name: str) -> bool:

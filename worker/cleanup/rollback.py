@@ -8,65 +8,65 @@ from dataclasses import replace
 
 import structlog
 
-from orchestrator.databases.record import Holding, Undo
+from orchestrator.databases.record import DatabaseRecord, Rollback
 from orchestrator.preview.errors import ConfigurationError
 from orchestrator.preview.names import Names
 from orchestrator.store.encryption import DATABASE_PASSWORD
 from orchestrator.store.store import Lease
 from worker.cleanup.unserving import discard_unserving
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 
 _log = structlog.get_logger()
 
 
-async def take_back(hands: Hands, lease: Lease) -> None:
+async def take_back(context: WorkerContext, lease: Lease) -> None:
     """Give the serving commit its database back as it was, if a newer one that did not come up changed it.
 
     To be called when nothing of the newer commit runs any more. Without a change the data stays as it is by now:
     visitors may have added to it.
     """
-    row = await hands.store.own(lease)
-    holding = Holding.read(row.database)
-    if holding is None or holding.undo is None:
+    row = await context.store.own(lease)
+    record = DatabaseRecord.read(row.database)
+    if record is None or record.rollback is None:
         return
-    if await _is_changed(hands, lease, holding.undo):
-        name = Names(instance=hands.settings.instance, preview=lease.preview).database
-        await hands.databases.restore(name, holding.undo.snapshot)
-        _log.info("database taken back", preview=str(lease.preview), snapshot=holding.undo.snapshot)
-    await hands.store.keep_holding(lease, holding.taken_back())
+    if await _is_changed(context, lease, record.rollback):
+        name = Names(instance=context.settings.instance, preview=lease.preview).database
+        await context.databases.restore(name, record.rollback.snapshot)
+        _log.info("database taken back", preview=str(lease.preview), snapshot=record.rollback.snapshot)
+    await context.store.keep_database(lease, record.taken_back())
 
 
-async def withdraw(hands: Hands, lease: Lease) -> None:
+async def withdraw(context: WorkerContext, lease: Lease) -> None:
     """Take back whatever was on its way up: nobody reaches it any more, it no longer runs, and its data is gone."""
-    await hands.store.clear_candidate(lease)
-    await discard_unserving(hands, lease)
-    await take_back(hands, lease)
-    await discard_snapshot(hands, lease)
+    await context.store.clear_candidate(lease)
+    await discard_unserving(context, lease)
+    await take_back(context, lease)
+    await discard_snapshot(context, lease)
 
 
-async def discard_snapshot(hands: Hands, lease: Lease) -> None:
+async def discard_snapshot(context: WorkerContext, lease: Lease) -> None:
     """Drop the snapshot that is no way back any more."""
-    holding = Holding.read((await hands.store.own(lease)).database)
-    if holding is not None and holding.discard:
-        await hands.databases.remove(holding.discard)
-        await hands.store.keep_holding(lease, replace(holding, discard=""))
+    record = DatabaseRecord.read((await context.store.own(lease)).database)
+    if record is not None and record.discard:
+        await context.databases.remove(record.discard)
+        await context.store.keep_database(lease, replace(record, discard=""))
 
 
-async def drop_unfinished(hands: Hands, repository: int) -> None:
+async def drop_unfinished(context: WorkerContext, repository: int) -> None:
     """Drop a template that is half made, with the connections that its role was promised."""
-    for template in await hands.databases.templates():
+    for template in await context.databases.templates():
         if template.repository == repository and template.made_of is None:
-            await hands.databases.remove(template.name)
+            await context.databases.remove(template.name)
 
 
-async def _is_changed(hands: Hands, lease: Lease, undo: Undo) -> bool:
+async def _is_changed(context: WorkerContext, lease: Lease, rollback: Rollback) -> bool:
     """Whether the newer commit may have changed what the older one needs. In doubt it has."""
-    if undo.reset or undo.revisions is None:
+    if rollback.reset or rollback.revisions is None:
         return True
-    row = await hands.store.own(lease)
+    row = await context.store.own(lease)
     try:
-        password = hands.vault.open(row.secrets or b"")[DATABASE_PASSWORD]
+        password = context.encryption.open(row.secrets or b"")[DATABASE_PASSWORD]
     except ConfigurationError:  # the operator took the key away: what runs has to go all the same
         return True
-    name = Names(instance=hands.settings.instance, preview=lease.preview).database
-    return await hands.databases.revisions(name, password) != frozenset(undo.revisions)
+    name = Names(instance=context.settings.instance, preview=lease.preview).database
+    return await context.databases.revisions(name, password) != frozenset(rollback.revisions)

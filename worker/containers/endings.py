@@ -12,7 +12,7 @@ LOG_TAIL = 30
 
 async def output_tail(deployment: Deployment, container: str) -> tuple[str, ...]:
     """The last lines that a container printed, also recorded, with secrets blanked."""
-    lines = tuple(map(deployment.journal.clean, await deployment.hands.engine.logs(container, LOG_TAIL)))
+    lines = tuple(map(deployment.journal.clean, await deployment.context.engine.logs(container, LOG_TAIL)))
     for line in lines:
         await deployment.journal.say(line)
     return lines
@@ -23,6 +23,6 @@ async def require_own_end(deployment: Deployment, service: str, status: Containe
 
     Raises TemporaryError when it was killed, as by a restart of the Engine: that says nothing about the commit.
     """
-    attempts = (await deployment.hands.store.own(deployment.lease)).attempts
+    attempts = (await deployment.context.store.own(deployment.lease)).attempts
     if was_ended_from_outside(status) and attempts < KILLED_TRIES:
         raise TemporaryError(f"service {service} was killed while it came up (exit code {status.exit_code})")

@@ -15,7 +15,7 @@ async def ensure_volume(deployment: Deployment, volume: str) -> None:
     """Have one volume, by its name in the file; what it holds stays."""
     names = deployment.names
     await deployment.permit()
-    await deployment.hands.engine.ensure_volume(names.volume(volume), names.volume_labels(volume))
+    await deployment.context.engine.ensure_volume(names.volume(volume), names.volume_labels(volume))
 
 
 async def ensure_network(deployment: Deployment, stack: Stack, name: str) -> None:
@@ -24,23 +24,23 @@ async def ensure_network(deployment: Deployment, stack: Stack, name: str) -> Non
     Raises NoRoom when no subnet is left.
     """
     engine_name, internal = network_name(deployment, stack, name), stack.networks[name].internal
-    prefix = subnet_prefix(deployment.hands.settings, stack)
-    subnet = await deployment.hands.store.subnet_of(engine_name)
+    prefix = subnet_prefix(deployment.context.settings, stack)
+    subnet = await deployment.context.store.subnet_of(engine_name)
     while True:
         if subnet is None:
             subnet = await _take_subnet(deployment, engine_name, prefix)
         await deployment.permit()
         labels = deployment.names.network_labels(name)
-        if await deployment.hands.engine.ensure_network(engine_name, subnet, labels, internal=internal):
+        if await deployment.context.engine.ensure_network(engine_name, subnet, labels, internal=internal):
             return
-        await deployment.hands.store.give_up_subnet(deployment.lease, subnet)
+        await deployment.context.store.give_up_subnet(deployment.lease, subnet)
         subnet = None
 
 
 async def _take_subnet(deployment: Deployment, network: str, prefix: int) -> IPv4Network:
-    store, pool = deployment.hands.store, deployment.hands.settings.subnet_pool
+    store, pool = deployment.context.store, deployment.context.settings.subnet_pool
     while True:
-        ours, present = await store.taken_subnets(), await deployment.hands.engine.subnets()
+        ours, present = await store.taken_subnets(), await deployment.context.engine.subnets()
         subnet = next(free_subnets(pool, prefix, [*ours, *present]), None)
         if subnet is None:
             foreign = [other for other in present if other.subnet_of(pool) and not any(map(other.overlaps, ours))]

@@ -9,7 +9,7 @@ import structlog
 
 from orchestrator.compose.engine.allowlist import assert_harmless
 from orchestrator.compose.engine.request import (
-    Limits,
+    ServiceLimits,
     Surroundings,
     aliases_of,
     config_hash,
@@ -19,7 +19,7 @@ from orchestrator.compose.engine.request import (
     open_volumes,
 )
 from orchestrator.compose.model import Healthcheck, MountKind, Service, Stack
-from orchestrator.databases.record import Holding
+from orchestrator.databases.record import DatabaseRecord
 from orchestrator.ports.engine import HealthTimes, Image
 from orchestrator.preview.errors import LaunchError, TemporaryError
 from orchestrator.preview.names import CONFIG_LABEL, SERVICE_LABEL
@@ -99,9 +99,9 @@ async def plan(deployment: Deployment) -> Plan:
     return {name: planner.containers(name) for name in stack.services}
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> ServiceLimits:
     """What the operator gives each container."""
-    return Limits(memory_bytes=settings.memory_bytes, cpus=settings.cpus, pids=settings.pids)
+    return ServiceLimits(memory_bytes=settings.memory_bytes, cpus=settings.cpus, pids=settings.pids)
 
 
 def subnet_prefix(settings: Settings, stack: Stack) -> int:
@@ -117,8 +117,8 @@ def network_name(deployment: Deployment, stack: Stack, name: str) -> str:
     leaves the old network to the containers that still serve.
     """
     usual = deployment.names.network(name, internal=stack.networks[name].internal)
-    prefix = subnet_prefix(deployment.hands.settings, stack)
-    return usual if prefix == deployment.hands.settings.subnet_prefix else f"{usual}-{prefix}"
+    prefix = subnet_prefix(deployment.context.settings, stack)
+    return usual if prefix == deployment.context.settings.subnet_prefix else f"{usual}-{prefix}"
 
 
 def needs(service: Service) -> frozenset[str]:
@@ -137,7 +137,7 @@ class _Planner:
         self._stack = stack
         self._images = images
         self._incarnations = incarnations
-        self._host = HostFiles.of(deployment.hands.settings, deployment.lease.preview, deployment.commit)
+        self._host = HostFiles.of(deployment.context.settings, deployment.lease.preview, deployment.commit)
         self._planned: dict[str, tuple[Planned, ...]] = {}
 
     def containers(self, name: str) -> tuple[Planned, ...]:
@@ -171,7 +171,7 @@ class _Planner:
         return Planned(service=service, image=image, name=name, further=further, around=around)
 
     def _surroundings(self, service: Service) -> Surroundings:
-        settings, names = self._deployment.hands.settings, self._deployment.names
+        settings, names = self._deployment.context.settings, self._deployment.names
         first = next(iter(sorted(service.networks)), None)
         return Surroundings(
             labels={},
@@ -218,7 +218,7 @@ class _Planner:
 
     def _labels(self, service: Service, image: Image, number: int, digest: str) -> dict[str, str]:
         deployment = self._deployment
-        folder = str(binds_folder(deployment.hands.settings, deployment.lease.preview))
+        folder = str(binds_folder(deployment.context.settings, deployment.lease.preview))
         present = ((name, on) for name, on in service.depends_on.items() if name in self._stack.services)
         waits = (f"{name}:{on.condition.value}:{str(on.restart).lower()}" for name, on in present)
         compose = {
@@ -242,16 +242,16 @@ async def _incarnations(deployment: Deployment) -> Mapping[str, int]:
 
     What a container did for the earlier one, such as to migrate it, is to be done again by a new container.
     """
-    holding = Holding.read((await deployment.hands.store.own(deployment.lease)).database)
-    if holding is None or not holding.incarnation:
+    record = DatabaseRecord.read((await deployment.context.store.own(deployment.lease)).database)
+    if record is None or not record.incarnation:
         return {}
     connected = {rewrite.service for rewrite in (await read_prepared(deployment)).rewrites}
-    return dict.fromkeys(connected, holding.incarnation)
+    return dict.fromkeys(connected, record.incarnation)
 
 
 async def _image(deployment: Deployment, service: Service) -> Image:
     reference = await image_of(deployment, service)
-    image = await deployment.hands.engine.image(reference)
+    image = await deployment.context.engine.image(reference)
     if image is None:  # somebody removed it since the build: it is found or built again
         raise TemporaryError(f"the image {reference} of service {service.name} is gone")
     return image

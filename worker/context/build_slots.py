@@ -10,7 +10,7 @@ Tell = Callable[[str], Awaitable[None]]
 """Takes the observation behind the waiting."""
 
 
-class Turns:
+class BuildSlots:
     """Shared by all previews that one worker brings up."""
 
     def __init__(self, builds: int) -> None:

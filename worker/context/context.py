@@ -10,22 +10,22 @@ from orchestrator.ports.forge import Forge
 from orchestrator.ports.sources import Sources
 from orchestrator.runtime.queue import Queue
 from orchestrator.runtime.settings import Settings
-from orchestrator.store.encryption import Vault
-from orchestrator.store.queries import Views
+from orchestrator.store.encryption import Encryption
+from orchestrator.store.queries import Queries
 from orchestrator.store.store import Store
-from worker.context.build_slots import Turns
-from worker.context.machine import Watched
-from worker.context.tasks import Running
+from worker.context.build_slots import BuildSlots
+from worker.context.machine import WatchedMachine
+from worker.context.tasks import Tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hands:
+class WorkerContext:
     """Everything through which the worker acts."""
 
     settings: Settings
     store: Store
-    views: Views
-    vault: Vault
+    queries: Queries
+    encryption: Encryption
     queue: Queue
     engine: Engine
     databases: Databases
@@ -33,9 +33,9 @@ class Hands:
     sources: Sources
     proxy: httpx.AsyncClient
     """Speaks to Caddy, whatever host a request names."""
-    turns: Turns
+    build_slots: BuildSlots
     """Who builds, of all previews."""
-    running: Running = field(default_factory=Running)
+    tasks: Tasks = field(default_factory=Tasks)
     """What this worker is at."""
-    machine: Watched = field(default_factory=Watched)
+    machine: WatchedMachine = field(default_factory=WatchedMachine)
     """Whose disks and memory limit what begins."""

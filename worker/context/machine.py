@@ -12,7 +12,7 @@ _MEMORY = Path("/proc/meminfo")
 
 
 @dataclass(slots=True, kw_only=True)
-class Watched:
+class WatchedMachine:
     """What is looked at. By default nothing is, and nothing of the machine limits anybody."""
 
     data_dir: Path | None = None
@@ -22,7 +22,7 @@ class Watched:
     """Whether the Engine runs on this machine: another one's memory cannot be seen from here."""
 
     @classmethod
-    def of(cls, settings: Settings) -> "Watched":
+    def of(cls, settings: Settings) -> "WatchedMachine":
         local = urlsplit(settings.docker_host).scheme == "unix"
         return cls(data_dir=settings.data_dir.resolve(), has_engine=local)
 

@@ -17,7 +17,7 @@ Work = Callable[[], Awaitable[None]]
 _log = structlog.get_logger()
 
 
-class Running:
+class Tasks:
     """The jobs that run now. Of one kind, a preview has at most one: two workers are held apart by the lease.
 
     `most` bounds a kind: hundreds of previews that are due at once would take turns at our database until none of them

@@ -83,12 +83,12 @@ class RepositoryFiles(Mapping[str, bytes]):
 
     def _code_with(self, path: str) -> list[str]:
         """The files that are read together with this one of the code; none with another file."""
-        together = code_files(self._paths)
-        if path not in together:
+        run_all = code_files(self._paths)
+        if path not in run_all:
             folder, _, name = path.rpartition("/")
             beside = (each for each in self._paths if each.endswith(".py") and each.rpartition("/")[0] == folder)
-            together = frozenset(beside if name.endswith(".py") else ())
-        return sorted(together - self._contents.keys())
+            run_all = frozenset(beside if name.endswith(".py") else ())
+        return sorted(run_all - self._contents.keys())
 
     async def _fetch(self, paths: AbstractSet[str], room: int | None = None) -> None:
         """A path that turns out to be no regular file, or without `room`, is from now on as if it were not there."""

@@ -15,7 +15,7 @@ from orchestrator.preview.state import State, Step
 from orchestrator.preview.trust import Pull
 from orchestrator.store.encryption import DATABASE_PASSWORD
 from orchestrator.store.store import Lease
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 from worker.deployment.gate import Gate
 from worker.deployment.journal import Journal
 from worker.deployment.recipe import Recipe
@@ -29,7 +29,7 @@ _SECRET_BYTES = 32
 class Deployment:
     """Made by `converge`, passed to each step in turn."""
 
-    hands: Hands
+    context: WorkerContext
     lease: Lease
     gate: Gate
     pull: Pull
@@ -53,7 +53,7 @@ class Deployment:
 
     @property
     def names(self) -> Names:
-        return Names(instance=self.hands.settings.instance, preview=self.lease.preview)
+        return Names(instance=self.context.settings.instance, preview=self.lease.preview)
 
     @property
     def database_name(self) -> str:
@@ -69,11 +69,11 @@ class Deployment:
     async def enter(self, step: Step, state: State) -> None:
         self.step = self.journal.step = step
         await self.permit()
-        await self.hands.store.enter_step(self.lease, self.number, step, state)
+        await self.context.store.enter_step(self.lease, self.number, step, state)
 
     async def leave(self) -> None:
         await self.journal.flush()
-        await self.hands.store.leave_step(self.lease, self.number, self.step)
+        await self.context.store.leave_step(self.lease, self.number, self.step)
 
     async def secret(self, name: str) -> str:
         """A secret of this preview: made once, kept across pushes, gone with the preview."""
@@ -89,12 +89,12 @@ class Deployment:
 
     async def database(self) -> DatabaseAccess:
         """How the containers reach this preview's database."""
-        return self.hands.databases.access(self.database_name, await self.secret(DATABASE_PASSWORD))
+        return self.context.databases.access(self.database_name, await self.secret(DATABASE_PASSWORD))
 
     async def _kept(self, names: list[str]) -> dict[str, str]:
-        row = await self.hands.store.own(self.lease)
-        kept = self.hands.vault.open(row.secrets) if row.secrets else {}
+        row = await self.context.store.own(self.lease)
+        kept = self.context.encryption.open(row.secrets) if row.secrets else {}
         made = {name: secrets.token_urlsafe(_SECRET_BYTES) for name in names if name not in kept}
         if made:
-            await self.hands.store.keep_secrets(self.lease, self.hands.vault.seal(kept | made))
+            await self.context.store.keep_secrets(self.lease, self.context.encryption.seal(kept | made))
         return kept | made

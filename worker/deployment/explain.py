@@ -11,6 +11,6 @@ async def explain(deployment: Deployment, error: PreviewdError) -> None:
     if not isinstance(error, LaunchError | ProbeError) or not error.log_tail:
         return
     override = deployment.prepared.stack.preview.database.migrations if deployment.prepared else None
-    tree = await read_migrations(deployment.hands.sources, deployment.pull.repository, deployment.commit, override)
-    limit = deployment.hands.settings.connections_per_preview
+    tree = await read_migrations(deployment.context.sources, deployment.pull.repository, deployment.commit, override)
+    limit = deployment.context.settings.connections_per_preview
     error.remedy = database_remedy(error.log_tail, tree, limit) or error.remedy

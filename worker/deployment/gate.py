@@ -9,7 +9,7 @@ from orchestrator.preview.state import PreviewId
 from orchestrator.preview.trust import Pull, Remove, Run, Verdict, Wait
 from orchestrator.runtime import fence
 from orchestrator.store.store import Lease
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 
 FACTS_SECONDS = 10.0
 """How old our knowledge of the pull request may be when we act on it: a lost delivery must not let code run."""
@@ -26,23 +26,23 @@ class Look:
     verdict: Verdict
 
 
-async def look(hands: Hands, preview: PreviewId) -> Look:
+async def look(context: WorkerContext, preview: PreviewId) -> Look:
     """Ask the forge, and decide. Raises ForgeUnavailable."""
     if preview.is_template:
-        return await _look_at_branch(hands, preview)
-    pull = await hands.forge.pull(preview.repository, preview.number)
+        return await _look_at_branch(context, preview)
+    pull = await context.forge.pull(preview.repository, preview.number)
     if pull is None:
         return Look(None, Remove("the pull request, or our access to its repository, is gone"))
-    permission = await hands.forge.permission(preview.repository, pull.author) if pull.open else "none"
+    permission = await context.forge.permission(preview.repository, pull.author) if pull.open else "none"
     return Look(pull, trust.may_run(pull, permission))
 
 
-async def _look_at_branch(hands: Hands, preview: PreviewId) -> Look:
+async def _look_at_branch(context: WorkerContext, preview: PreviewId) -> Look:
     """Whoever may push to a branch of the repository may run code here: its base branches need no further leave."""
-    if not await hands.store.templates.has_pulls(preview.repository):
+    if not await context.store.templates.has_pulls(preview.repository):
         return Look(None, Remove("no pull request of its repository has a preview any more"))
-    template = await hands.views.template(preview)
-    branch = await hands.forge.branch(preview.repository, template.branch) if template else None
+    template = await context.queries.template(preview)
+    branch = await context.forge.branch(preview.repository, template.branch) if template else None
     if branch is None:
         return Look(None, Remove("the branch, or our access to its repository, is gone"))
     pull = Pull(
@@ -66,8 +66,8 @@ async def _look_at_branch(hands: Hands, preview: PreviewId) -> Look:
 class Gate:
     """Stands between one run of one commit and the world."""
 
-    def __init__(self, hands: Hands, lease: Lease, generation: int, commit: str) -> None:
-        self._hands = hands
+    def __init__(self, context: WorkerContext, lease: Lease, generation: int, commit: str) -> None:
+        self._context = context
         self._lease = lease
         self._commit = commit
         self._looked_at = fence.now()
@@ -76,7 +76,7 @@ class Gate:
 
     async def permit(self) -> None:
         """Return when acting is allowed. Raises LeaseLost, Superseded or ForgeUnavailable when it is not."""
-        newest = await self._hands.store.renew(self._lease)
+        newest = await self._context.store.renew(self._lease)
         if newest > self.generation or fence.now() - self._looked_at > FACTS_SECONDS:
             await self._look_again(newest)
 
@@ -84,7 +84,7 @@ class Gate:
         """Keep the lease and ask again and again; ends by raising as soon as the answer is no."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            newest = await self._hands.store.keep(self._lease)
+            newest = await self._context.store.keep(self._lease)
             if newest is not None and newest > self.generation:
                 try:
                     await self._look_again(newest)
@@ -93,20 +93,20 @@ class Gate:
 
     async def _look_again(self, newest: int) -> None:
         looked_at = fence.now()
-        verdict = (await look(self._hands, self._lease.preview)).verdict
+        verdict = (await look(self._context, self._lease.preview)).verdict
         if verdict != Run(self._commit):
             raise Superseded(_why(verdict))
-        if (await self._hands.store.own(self._lease)).reset_requested > self.generation:
+        if (await self._context.store.own(self._lease)).reset_requested > self.generation:
             raise Superseded("a new database was asked for")
         self.generation = newest
         self._looked_at = looked_at
 
 
-async def keep(hands: Hands, lease: Lease) -> None:
+async def keep(context: WorkerContext, lease: Lease) -> None:
     """Keep a lease for as long as something is done under it; ends by raising when it is lost."""
     while True:
         await asyncio.sleep(WATCH_SECONDS)
-        await hands.store.keep(lease)
+        await context.store.keep(lease)
 
 
 def _why(verdict: Verdict) -> str:

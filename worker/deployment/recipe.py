@@ -47,7 +47,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ingredients:
+class ImageInputs:
     """All that decides what an image holds. What only decides how it is made (caches, proxies) is left out."""
 
     context: str

@@ -18,7 +18,7 @@ from orchestrator.ports.engine import BuildRequest, Image
 from orchestrator.ports.sources import BuildContext
 from orchestrator.preview.errors import BuildError, ComposeError, OperatorError, TemporaryError
 from worker.deployment.deployment import Deployment
-from worker.deployment.recipe import Ingredients, Recipe, is_of_instance, is_reference, keyed, qualified
+from worker.deployment.recipe import ImageInputs, Recipe, is_of_instance, is_reference, keyed, qualified
 from worker.deployment.stack import read_stack
 
 INLINE = "dockerfile_inline"
@@ -75,7 +75,7 @@ async def _recipe(deployment: Deployment, service: Service, build: Build, asking
         file=file,
     )
     context = await _context(deployment, build)
-    ingredients = Ingredients(
+    inputs = ImageInputs(
         context=context.digest,
         dockerfile=text,
         contexts=contexts,
@@ -86,7 +86,7 @@ async def _recipe(deployment: Deployment, service: Service, build: Build, asking
     )
     return Recipe(
         subject=service.name,
-        request=await _request(deployment, build, placed, file, ingredients),
+        request=await _request(deployment, build, placed, file, inputs),
         context=context,
         first=tuple({recipe.reference: recipe for recipe in named.values()}.values()),
         remarks=_remarks(build),
@@ -96,20 +96,20 @@ async def _recipe(deployment: Deployment, service: Service, build: Build, asking
 async def _context(deployment: Deployment, build: Build) -> BuildContext:
     ignored_by = INLINE if build.dockerfile_inline is not None else build.dockerfile
     repository, commit = deployment.pull.repository, deployment.commit
-    return await deployment.hands.sources.context(repository, commit, build.context, ignored_by)
+    return await deployment.context.sources.context(repository, commit, build.context, ignored_by)
 
 
 async def _request(
-    deployment: Deployment, build: Build, dockerfile: str, file: str, ingredients: Ingredients
+    deployment: Deployment, build: Build, dockerfile: str, file: str, inputs: ImageInputs
 ) -> BuildRequest:
     """With the company's settings, which no image's name depends on: it holds none of them."""
     text, certificates = await _with_certificates(deployment, dockerfile, file)
     return BuildRequest(
-        tag=_reference(deployment, ingredients),
+        tag=_reference(deployment, inputs),
         dockerfile=text.encode(),
         dockerfile_name=file,
         args={**_own_args(build), **_proxies(deployment)},
-        secrets={**ingredients.secrets, **_by_id(deployment, ingredients.secrets)},
+        secrets={**inputs.secrets, **_by_id(deployment, inputs.secrets)},
         certificates=certificates,
         no_cache=_is_fresh(build),
         cache_from=build.cache_from,
@@ -165,9 +165,9 @@ async def _named(deployment: Deployment, service: Service, name: str, of: str, a
 
 
 async def _folder(deployment: Deployment, subject: str, folder: str) -> Recipe:
-    context = await deployment.hands.sources.context(deployment.pull.repository, deployment.commit, folder, INLINE)
+    context = await deployment.context.sources.context(deployment.pull.repository, deployment.commit, folder, INLINE)
     request = BuildRequest(
-        tag=_reference(deployment, Ingredients(context=context.digest, dockerfile=FOLDER.decode())),
+        tag=_reference(deployment, ImageInputs(context=context.digest, dockerfile=FOLDER.decode())),
         dockerfile=FOLDER,
         dockerfile_name=subject,
         labels=deployment.names.image_labels(),
@@ -180,7 +180,7 @@ async def _dockerfile(deployment: Deployment, service: Service, build: Build) ->
     if build.dockerfile_inline is not None:
         return build.dockerfile_inline, INLINE
     path = posixpath.normpath(posixpath.join(build.context, build.dockerfile))
-    found = await deployment.hands.sources.read(deployment.pull.repository, deployment.commit, [path])
+    found = await deployment.context.sources.read(deployment.pull.repository, deployment.commit, [path])
     if path not in found:
         raise ComposeError(
             service.place, f"there is no {path} in the repository", "add it, or name another as `build.dockerfile`"
@@ -224,8 +224,8 @@ def _judge_triggers(
 
 
 async def _base(deployment: Deployment, image: str, *, anew: bool) -> Image:
-    engine = deployment.hands.engine
-    async with deployment.hands.turns.alone(image):
+    engine = deployment.context.engine
+    async with deployment.context.build_slots.alone(image):
         found = None if anew else await engine.image(image)
         if found is None:
             found = await pull(deployment, image)
@@ -248,10 +248,10 @@ async def pull(deployment: Deployment, image: str) -> Image:
     """Pull an image within the time that a build may take. Raises what the Engine raises."""
     await deployment.permit()
     await deployment.journal.say(f"pulling {image}")
-    limit = deployment.hands.settings.build_seconds
+    limit = deployment.context.settings.build_seconds
     try:
         async with asyncio.timeout(limit):
-            return await deployment.hands.engine.pull(image, deployment.journal.say)
+            return await deployment.context.engine.pull(image, deployment.journal.say)
     except TimeoutError:
         raise TemporaryError(f"the image {image} was not pulled after {limit:g} s") from None
 
@@ -259,7 +259,7 @@ async def pull(deployment: Deployment, image: str) -> Image:
 async def _secrets(deployment: Deployment, service: Service, build: Build) -> Mapping[str, bytes]:
     """What `RUN --mount=type=secret` reads; nothing of it appears in the log from here on."""
     paths = [secret.path for secret in build.secrets if secret.path is not None]
-    files = await deployment.hands.sources.read(deployment.pull.repository, deployment.commit, paths) if paths else {}
+    files = await deployment.context.sources.read(deployment.pull.repository, deployment.commit, paths) if paths else {}
     found: dict[str, bytes] = {}
     for secret in build.secrets:
         if secret.path is not None and secret.path not in files:
@@ -283,13 +283,13 @@ def _secret_ids(deployment: Deployment, secrets: Mapping[str, bytes]) -> Mapping
 
     Else a pull request could leave in BuildKit's cache what its own `pip.conf` installed, for the next one to run.
     """
-    key = deployment.hands.settings.secret_key[0].get_secret_value().encode()
+    key = deployment.context.settings.secret_key[0].get_secret_value().encode()
     return {name: keyed(key, f"{name}\0".encode() + content) for name, content in secrets.items()}
 
 
 async def _with_certificates(deployment: Deployment, text: str, file: str) -> tuple[str, Mapping[str, bytes]]:
     """The Dockerfile with the company's certificates mounted into its RUN steps, and what is mounted."""
-    path = deployment.hands.settings.build_ca_file
+    path = deployment.context.settings.build_ca_file
     if path is None:
         return text, {}
     try:
@@ -303,7 +303,7 @@ async def _with_certificates(deployment: Deployment, text: str, file: str) -> tu
 
 
 def _proxies(deployment: Deployment) -> Mapping[str, str]:
-    settings = deployment.hands.settings
+    settings = deployment.context.settings
     proxy = settings.build_proxy.get_secret_value()
     if not proxy:
         return {}
@@ -316,6 +316,6 @@ def _cache_scope(deployment: Deployment) -> str:
     return f"{deployment.names.instance}-{deployment.pull.repository}"
 
 
-def _reference(deployment: Deployment, ingredients: Ingredients) -> str:
-    key = deployment.hands.settings.secret_key[0].get_secret_value().encode()
-    return deployment.names.image(ingredients.digest(key))
+def _reference(deployment: Deployment, inputs: ImageInputs) -> str:
+    key = deployment.context.settings.secret_key[0].get_secret_value().encode()
+    return deployment.names.image(inputs.digest(key))

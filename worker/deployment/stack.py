@@ -41,7 +41,7 @@ async def read_migrations(sources: Sources, repository: int, commit: str, overri
 
 
 async def _read(deployment: Deployment) -> Prepared:
-    sources, repository = deployment.hands.sources, deployment.pull.repository
+    sources, repository = deployment.context.sources, deployment.pull.repository
     present = await RepositoryFiles.of(sources, repository, deployment.commit)
     files, path, generated = await _compose_file(present)
     facts = await _facts(deployment, await present.answer(lambda: declared_secrets(files, path)))
@@ -81,7 +81,7 @@ async def _facts(deployment: Deployment, declared: tuple[str, ...]) -> Facts:
     access = await deployment.database()
     return Facts(
         host=deployment.host,
-        url=deployment.hands.settings.preview_url(deployment.host),
+        url=deployment.context.settings.preview_url(deployment.host),
         pull=deployment.pull.number,
         repository=deployment.pull.repository_name,
         branch=deployment.pull.head_branch,
@@ -94,4 +94,4 @@ async def _facts(deployment: Deployment, declared: tuple[str, ...]) -> Facts:
 
 
 async def _server(deployment: Deployment) -> ServerFacts:
-    return await deployment.hands.databases.facts()
+    return await deployment.context.databases.facts()

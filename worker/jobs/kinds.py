@@ -9,7 +9,7 @@ from orchestrator.runtime.settings import Settings
 from orchestrator.store.reports import AT_ONCE
 from worker import converge as _converge
 from worker import report as _report
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 
 CONVERGE_SECONDS = 3600.0
 """Upper bound of one job. Steps have limits of their own and say which was reached; this would only cut them off."""
@@ -27,12 +27,12 @@ def most(settings: Settings) -> dict[str, int]:
     return {"converge": LOOKS + settings.max_jobs, "template": TEMPLATES, "report": AT_ONCE}
 
 
-def converge(hands: Hands, preview: PreviewId) -> None:
+def converge(context: WorkerContext, preview: PreviewId) -> None:
     """Have this worker bring a preview to what its pull request asks for."""
     kind = "template" if preview.is_template else "converge"
-    hands.running.start(kind, preview, lambda: _converge.converge(hands, preview), CONVERGE_SECONDS)
+    context.tasks.start(kind, preview, lambda: _converge.converge(context, preview), CONVERGE_SECONDS)
 
 
-def report(hands: Hands, preview: PreviewId) -> None:
+def report(context: WorkerContext, preview: PreviewId) -> None:
     """Have this worker tell the forge about a preview."""
-    hands.running.start("report", preview, lambda: _report.report(hands, preview), REPORT_SECONDS)
+    context.tasks.start("report", preview, lambda: _report.report(context, preview), REPORT_SECONDS)

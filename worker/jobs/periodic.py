@@ -7,25 +7,25 @@ from typing import NoReturn
 
 import structlog
 
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chore:
+class PeriodicTask:
     """One round of it, and the pause between two, in seconds."""
 
     name: str
-    round: Callable[[Hands], Awaitable[None]]
+    round: Callable[[WorkerContext], Awaitable[None]]
     pause: float
 
 
-async def regularly(chore: Chore, hands: Hands) -> NoReturn:
+async def run_periodically(task: PeriodicTask, context: WorkerContext) -> NoReturn:
     """Do it until cancelled. Whatever ends one round does not end the next: a dependency may be away for a while."""
     while True:
         try:
-            await chore.round(hands)
+            await task.round(context)
         except Exception as error:  # noqa: BLE001 - see the docstring
-            _log.warning("a round failed", chore=chore.name, reason=f"{type(error).__name__}: {error}")
-        await asyncio.sleep(chore.pause)
+            _log.warning("a round failed", task=task.name, reason=f"{type(error).__name__}: {error}")
+        await asyncio.sleep(task.pause)

@@ -12,21 +12,21 @@ from arq.worker import Worker, func
 
 from orchestrator.preview.state import PreviewId
 from orchestrator.runtime.queue import CONVERGE, HEALTH_KEY, QUEUE, deserialize, open_pool, serialize
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 from worker.jobs import kinds
 
 PAUSE_SECONDS = 2.0
 """Between two attempts to hear."""
 
-_HANDS = "hands"
+_CONTEXT = "context"
 _log = structlog.get_logger()
 
 
-async def listen(hands: Hands, url: str) -> NoReturn:
+async def listen(context: WorkerContext, url: str) -> NoReturn:
     """Hear until cancelled, and begin again whenever Redis went away."""
     heard = True
     while True:
-        listener = _Listener(hands, url)
+        listener = _Listener(context, url)
         try:
             await listener.run()
         except Exception as error:  # noqa: BLE001 - whatever it is, the sweep goes on and so do we
@@ -39,7 +39,7 @@ async def listen(hands: Hands, url: str) -> NoReturn:
 class _Listener:
     """One worker of arq, from its start until Redis goes away."""
 
-    def __init__(self, hands: Hands, url: str) -> None:
+    def __init__(self, context: WorkerContext, url: str) -> None:
         self.heard = False
         self._pool = open_pool(url)
         self._worker = Worker(
@@ -48,7 +48,7 @@ class _Listener:
             redis_pool=self._pool,
             on_startup=cast("Any", self._started),
             handle_signals=False,
-            ctx={_HANDS: hands},
+            ctx={_CONTEXT: context},
             max_jobs=1000,
             job_timeout=10,
             poll_delay=0.1,
@@ -71,5 +71,5 @@ class _Listener:
         _log.info("wake-ups are heard")
 
 
-async def _wake(context: dict[Any, Any], preview: str) -> None:
-    kinds.converge(context[_HANDS], PreviewId.parse(preview))
+async def _wake(job: dict[Any, Any], preview: str) -> None:
+    kinds.converge(job[_CONTEXT], PreviewId.parse(preview))

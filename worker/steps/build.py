@@ -8,7 +8,7 @@ from functools import partial
 from orchestrator.compose.model import Service
 from orchestrator.preview.errors import BuildError, ImageMissing, LaunchError
 from orchestrator.preview.state import State
-from orchestrator.runtime.concurrency import together
+from orchestrator.runtime.concurrency import run_all
 from worker.deployment.deployment import Deployment
 from worker.deployment.recipe import Recipe, qualified
 from worker.deployment.recipes import pull, recipe_of, refuse_other_previews
@@ -25,9 +25,11 @@ async def run(deployment: Deployment) -> None:
     recipes = await _recipes(deployment, [service for service in services if service.build is not None])
     await deployment.permit()
     needed = {name: each for recipe in recipes for name, each in recipe.everything().items()}
-    await deployment.hands.store.use_images(deployment.lease, needed)  # before any is looked for: nobody removes it now
+    await deployment.context.store.use_images(
+        deployment.lease, needed
+    )  # before any is looked for: nobody removes it now
     plain = {qualified(service.image or ""): service for service in services if service.build is None}
-    await together(
+    await run_all(
         *(_have(deployment, recipe) for recipe in recipes),
         *(_have_plain(deployment, service, image) for image, service in plain.items()),
     )
@@ -35,26 +37,26 @@ async def run(deployment: Deployment) -> None:
 
 async def _recipes(deployment: Deployment, services: list[Service]) -> list[Recipe]:
     """One for each image: services that build alike share it."""
-    await together(*(recipe_of(deployment, service) for service in services))
+    await run_all(*(recipe_of(deployment, service) for service in services))
     found = [await recipe_of(deployment, service) for service in services]
     return list({recipe.reference: recipe for recipe in found}.values())
 
 
 async def _have(deployment: Deployment, recipe: Recipe) -> None:
     """Find the image, or make it, and first what it takes files from."""
-    turn = deployment.hands.turns.alone(recipe.reference)
+    turn = deployment.context.build_slots.alone(recipe.reference)
     if turn.locked():
         await deployment.journal.say(f"{recipe.subject}: {recipe.reference} is being built already")
     async with turn:
-        if await deployment.hands.engine.image(recipe.reference) is not None:
+        if await deployment.context.engine.image(recipe.reference) is not None:
             said = f"{recipe.subject}: {recipe.reference} is here already: built from the same content"
             await deployment.journal.say(said)
             return
-        await together(*(_have(deployment, first) for first in recipe.first))
+        await run_all(*(_have(deployment, first) for first in recipe.first))
         repository, tell = deployment.pull.repository, partial(_say_it_waits, deployment, recipe)
-        async with deployment.hands.turns.build(repository, tell) as waited:
+        async with deployment.context.build_slots.build(repository, tell) as waited:
             if waited:
-                await deployment.hands.store.advance(deployment.lease, State.BUILDING, "build begins")
+                await deployment.context.store.advance(deployment.lease, State.BUILDING, "build begins")
             await _build(deployment, recipe)
 
 
@@ -62,12 +64,12 @@ async def _say_it_waits(deployment: Deployment, recipe: Recipe, observation: str
     """Say that a build waits for its turn, and why."""
     await deployment.journal.say(f"{recipe.subject}: waiting for its turn; {observation}")
     reason = f"{recipe.subject} waits for its turn to be built: {observation}"
-    await deployment.hands.store.advance(deployment.lease, State.BUILDING, reason)
+    await deployment.context.store.advance(deployment.lease, State.BUILDING, reason)
 
 
 async def _build(deployment: Deployment, recipe: Recipe) -> None:
     """Build one image, within its time and without too long a silence. However this ends, the Engine builds no more."""
-    settings, journal = deployment.hands.settings, deployment.journal
+    settings, journal = deployment.context.settings, deployment.journal
     loop = asyncio.get_running_loop()
     await deployment.permit()
     await journal.say(f"{recipe.subject}: building {recipe.request.dockerfile_name} as {recipe.reference}")
@@ -80,13 +82,13 @@ async def _build(deployment: Deployment, recipe: Recipe) -> None:
                 silence.reschedule(loop.time() + settings.build_silence_seconds)
                 await journal.say(line)
 
-            await deployment.hands.engine.build(recipe.request, recipe.context, say)
+            await deployment.context.engine.build(recipe.request, recipe.context, say)
     except TimeoutError:
         raise _took_too_long(deployment, recipe, silent=silence.expired()) from None
 
 
 def _took_too_long(deployment: Deployment, recipe: Recipe, *, silent: bool) -> BuildError:
-    settings = deployment.hands.settings
+    settings = deployment.context.settings
     tail = deployment.journal.tail
     if silent:
         return BuildError(
@@ -104,8 +106,8 @@ def _took_too_long(deployment: Deployment, recipe: Recipe, *, silent: bool) -> B
 async def _have_plain(deployment: Deployment, service: Service, image: str) -> None:
     """Find an image that is not built here, or pull it."""
     refuse_other_previews(deployment, service, image)
-    async with deployment.hands.turns.alone(image):
-        if await deployment.hands.engine.image(image) is not None:
+    async with deployment.context.build_slots.alone(image):
+        if await deployment.context.engine.image(image) is not None:
             await deployment.journal.say(f"{service.name}: {image} is here already")
         elif service.awaited:
             await _await(deployment, service, image)
@@ -115,7 +117,7 @@ async def _have_plain(deployment: Deployment, service: Service, image: str) -> N
 
 async def _await(deployment: Deployment, service: Service, image: str) -> None:
     """Pull an image as soon as the repository's CI has pushed it."""
-    limit = deployment.hands.settings.image_wait_seconds
+    limit = deployment.context.settings.image_wait_seconds
     deadline, pause = time.monotonic() + limit, FIRST_PAUSE_SECONDS
     said = False
     while True:
@@ -142,4 +144,4 @@ async def _await(deployment: Deployment, service: Service, image: str) -> None:
 async def _tell(deployment: Deployment, what: str) -> None:
     """Say it in the log and on the pull request."""
     await deployment.journal.say(what)
-    await deployment.hands.store.advance(deployment.lease, State.BUILDING, what)
+    await deployment.context.store.advance(deployment.lease, State.BUILDING, what)

@@ -11,7 +11,7 @@ from orchestrator.codebase.alembic.revisions import MigrationTree, diagnose
 from orchestrator.codebase.files import migration_files
 from orchestrator.compose.model import DatabaseBlock, DatabaseMode, Template
 from orchestrator.databases import resets, templates
-from orchestrator.databases.record import Holding, Undo
+from orchestrator.databases.record import DatabaseRecord, Rollback
 from orchestrator.databases.templates import Origin
 from orchestrator.preview.names import MARK_LENGTH
 from orchestrator.preview.state import PreviewId, State
@@ -35,10 +35,10 @@ async def run(deployment: Deployment) -> None:
     work = await _look(deployment)
     if deployment.lease.preview.is_template:
         await _begin_template(work)
-    elif work.holding is None:
+    elif work.record is None:
         await _begin(work)
     else:
-        await _keep_or_reset(work, work.holding)
+        await _keep_or_reset(work, work.record)
         await _have(work)
     await _say(work)
 
@@ -54,7 +54,7 @@ class _Work:
     """None for a commit without Alembic."""
     has_migrations: bool
     """Of whatever tool."""
-    holding: Holding | None
+    record: DatabaseRecord | None
     serves: bool
     """Whether an older commit works with the database."""
     reset_requested: bool
@@ -65,17 +65,17 @@ class _Work:
 
 
 async def _look(deployment: Deployment) -> _Work:
-    prepared, hands = await read_prepared(deployment), deployment.hands
+    prepared, context = await read_prepared(deployment), deployment.context
     repository, commit = deployment.pull.repository, deployment.commit
     block = prepared.stack.preview.database
-    row = await hands.store.own(deployment.lease)
+    row = await context.store.own(deployment.lease)
     return _Work(
         deployment=deployment,
         block=block,
         extensions=frozenset(prepared.database.needs.extensions),
-        tree=await read_migrations(hands.sources, repository, commit, block.migrations),
-        has_migrations=bool(migration_files(await hands.sources.paths(repository, commit))),
-        holding=Holding.read(row.database),
+        tree=await read_migrations(context.sources, repository, commit, block.migrations),
+        has_migrations=bool(migration_files(await context.sources.paths(repository, commit))),
+        record=DatabaseRecord.read(row.database),
         serves=row.serving_commit is not None,
         reset_requested=row.reset_requested > row.settled,
     )
@@ -86,15 +86,15 @@ async def _take_back_what_an_earlier_run_left(deployment: Deployment) -> None:
 
     It may be this one, when a new database was asked for meanwhile.
     """
-    hands, lease = deployment.hands, deployment.lease
-    row = await hands.store.own(lease)
-    holding, reset_requested = Holding.read(row.database), row.reset_requested > row.settled
-    undo = None if holding is None else holding.undo
-    if undo and (undo.commit != deployment.commit or (reset_requested and undo.reset != resets.ASKED_FOR)):
+    context, lease = deployment.context, deployment.lease
+    row = await context.store.own(lease)
+    record, reset_requested = DatabaseRecord.read(row.database), row.reset_requested > row.settled
+    rollback = None if record is None else record.rollback
+    if rollback and (rollback.commit != deployment.commit or (reset_requested and rollback.reset != resets.ASKED_FOR)):
         await deployment.permit()
-        await discard_unserving(hands, lease)
-        await take_back(hands, lease)
-    await discard_snapshot(hands, lease)
+        await discard_unserving(context, lease)
+        await take_back(context, lease)
+    await discard_snapshot(context, lease)
 
 
 # A new database
@@ -105,24 +105,24 @@ async def _begin(work: _Work) -> None:
     await require_connections(work.deployment)
     await _have(work, origin.source)
     story = f"the database began {origin.said}" if origin.said else ""
-    await _keep(work, _of_this_commit(work, Holding(commit="", origin=story)))
+    await _keep(work, _of_this_commit(work, DatabaseRecord(commit="", origin=story)))
 
 
 async def _begin_template(work: _Work) -> None:
     """A template holds what the branch itself makes, and nothing of an attempt that was cut short."""
     await work.deployment.permit()
-    await discard_unserving(work.deployment.hands, work.deployment.lease)
-    await drop_unfinished(work.deployment.hands, work.deployment.pull.repository)
+    await discard_unserving(work.deployment.context, work.deployment.lease)
+    await drop_unfinished(work.deployment.context, work.deployment.pull.repository)
     await require_connections(work.deployment)
     await _have(work)
 
 
 async def _origin(work: _Work) -> Origin:
     """What a new database begins as: a copy of the base branch's template, where one fits."""
-    hands, pull = work.deployment.hands, work.deployment.pull
+    context, pull = work.deployment.context, work.deployment.pull
     if work.block.template is Template.EMPTY:
         return Origin(source=None, said="empty, as x-preview asks")
-    made = await hands.databases.templates()
+    made = await context.databases.templates()
     if work.tree is None:
         is_missed = work.has_migrations or templates.of_branch(made, pull.repository, pull.base_branch)
         why = "empty: without migrations of Alembic nothing tells whether a copy would fit"
@@ -130,7 +130,7 @@ async def _origin(work: _Work) -> Origin:
     found = templates.origin(made, pull.repository, pull.base_branch, work.tree)
     if found is not None:
         return found
-    making = await hands.views.template(PreviewId(pull.repository, 0))
+    making = await context.queries.template(PreviewId(pull.repository, 0))
     if making is not None and making.branch == pull.base_branch and making.state is State.FAILED:
         return Origin(source=None, said=f"empty: {pull.base_branch}'s template could not be made: {making.reason}")
     return Origin(source=None, said=f"empty: {pull.base_branch} has no template yet")
@@ -139,77 +139,79 @@ async def _origin(work: _Work) -> Origin:
 # A database that has data
 
 
-async def _keep_or_reset(work: _Work, holding: Holding) -> None:
-    undo = holding.undo
-    if undo is None:
+async def _keep_or_reset(work: _Work, record: DatabaseRecord) -> None:
+    rollback = record.rollback
+    if rollback is None:
         password = await work.deployment.secret(DATABASE_PASSWORD)
-        revisions = await work.deployment.hands.databases.revisions(work.name, password)
-        reason = await _reset_reason(work, holding, revisions)
-        if work.serves and (reason or _may_migrate(work, holding, revisions)):
-            undo = await _plan_the_way_back(work, holding, revisions, reason)
+        revisions = await work.deployment.context.databases.revisions(work.name, password)
+        reason = await _reset_reason(work, record, revisions)
+        if work.serves and (reason or _may_migrate(work, record, revisions)):
+            rollback = await _plan_the_way_back(work, record, revisions, reason)
         elif reason:
-            await discard_unserving(work.deployment.hands, work.deployment.lease)
+            await discard_unserving(work.deployment.context, work.deployment.lease)
             origin = await _put_anew(work)
-            await _keep(work, _of_this_commit(work, replace(holding, origin=_told(origin, reason))))
+            await _keep(work, _of_this_commit(work, replace(record, origin=_told(origin, reason))))
         else:
-            await _keep(work, _of_this_commit(work, holding))
-    if undo is not None and not undo.done:
-        await _leave_a_way_back(work, replace(holding, undo=undo), undo)
+            await _keep(work, _of_this_commit(work, record))
+    if rollback is not None and not rollback.done:
+        await _leave_a_way_back(work, replace(record, rollback=rollback), rollback)
 
 
-async def _reset_reason(work: _Work, holding: Holding, revisions: frozenset[str] | None) -> str:
+async def _reset_reason(work: _Work, record: DatabaseRecord, revisions: frozenset[str] | None) -> str:
     deployment, policy = work.deployment, work.block.reset
-    is_new = holding.commit != deployment.commit
+    is_new = record.commit != deployment.commit
     follows = not is_new or not resets.asks_for_descent(policy)
     if not follows:
         repository = deployment.pull.repository
-        follows = await deployment.hands.forge.is_ancestor(repository, holding.commit, deployment.commit)
+        follows = await deployment.context.forge.is_ancestor(repository, record.commit, deployment.commit)
     return resets.reset_reason(
         policy,
         requested=work.reset_requested,
         is_new=is_new,
         follows=follows,
-        changed=resets.changed_migrations(holding.migrations, work.tree, revisions),
+        changed=resets.changed_migrations(record.migrations, work.tree, revisions),
     )
 
 
-def _may_migrate(work: _Work, holding: Holding, revisions: frozenset[str] | None) -> bool:
+def _may_migrate(work: _Work, record: DatabaseRecord, revisions: frozenset[str] | None) -> bool:
     """Whether this commit may change the tables. What cannot be read is taken to do so when the commit is new."""
     if work.tree is not None:
         return resets.will_migrate(work.tree, revisions)
-    return work.has_migrations and holding.commit != work.deployment.commit
+    return work.has_migrations and record.commit != work.deployment.commit
 
 
-async def _plan_the_way_back(work: _Work, holding: Holding, revisions: frozenset[str] | None, reason: str) -> Undo:
+async def _plan_the_way_back(
+    work: _Work, record: DatabaseRecord, revisions: frozenset[str] | None, reason: str
+) -> Rollback:
     """Write down what is about to be done, before any of it is."""
     deployment = work.deployment
     known = work.tree is not None and revisions is not None
-    undo = Undo(
+    rollback = Rollback(
         commit=deployment.commit,
         snapshot=deployment.names.way_back(secrets.token_hex(MARK_LENGTH // 2)),
         revisions=tuple(sorted(revisions)) if known and revisions is not None else None,
         reset=reason,
         migrations=resets.digests(work.tree),
     )
-    await _keep(work, replace(holding, undo=undo))
-    return undo
+    await _keep(work, replace(record, rollback=rollback))
+    return rollback
 
 
-async def _leave_a_way_back(work: _Work, holding: Holding, undo: Undo) -> None:
+async def _leave_a_way_back(work: _Work, record: DatabaseRecord, rollback: Rollback) -> None:
     deployment = work.deployment
     await deployment.permit()
-    await deployment.hands.databases.snapshot(work.name, undo.snapshot)
-    await deployment.journal.say(f"kept a copy of the database as {undo.snapshot}: this commit may change it")
-    if undo.reset:
+    await deployment.context.databases.snapshot(work.name, rollback.snapshot)
+    await deployment.journal.say(f"kept a copy of the database as {rollback.snapshot}: this commit may change it")
+    if rollback.reset:
         origin = await _put_anew(work)
-        undo = replace(undo, origin=_told(origin, undo.reset))
-    await _keep(work, replace(holding, undo=replace(undo, done=True)))
+        rollback = replace(rollback, origin=_told(origin, rollback.reset))
+    await _keep(work, replace(record, rollback=replace(rollback, done=True)))
 
 
 async def _put_anew(work: _Work) -> Origin:
     origin = await _origin(work)
     await work.deployment.permit()
-    await work.deployment.hands.databases.reset(work.name, source=origin.source, extensions=work.extensions)
+    await work.deployment.context.databases.reset(work.name, source=origin.source, extensions=work.extensions)
     return origin
 
 
@@ -224,25 +226,25 @@ async def _have(work: _Work, source: str | None = None) -> None:
     deployment = work.deployment
     password = await deployment.secret(DATABASE_PASSWORD)
     await deployment.permit()
-    access = await deployment.hands.databases.ensure(work.name, password, source=source, extensions=work.extensions)
+    access = await deployment.context.databases.ensure(work.name, password, source=source, extensions=work.extensions)
     await deployment.journal.say(f"database {access.database} on {access.host}:{access.port}")
 
 
-def _of_this_commit(work: _Work, holding: Holding) -> Holding:
-    return replace(holding, commit=work.deployment.commit, migrations=resets.digests(work.tree))
+def _of_this_commit(work: _Work, record: DatabaseRecord) -> DatabaseRecord:
+    return replace(record, commit=work.deployment.commit, migrations=resets.digests(work.tree))
 
 
-async def _keep(work: _Work, holding: Holding) -> None:
-    await work.deployment.hands.store.keep_holding(work.deployment.lease, holding)
+async def _keep(work: _Work, record: DatabaseRecord) -> None:
+    await work.deployment.context.store.keep_database(work.deployment.lease, record)
 
 
 async def _say(work: _Work) -> None:
     """In the log now, and later among the notes of the comment."""
     deployment = work.deployment
-    holding = Holding.read((await deployment.hands.store.own(deployment.lease)).database)
+    record = DatabaseRecord.read((await deployment.context.store.own(deployment.lease)).database)
     faults = () if work.tree is None else diagnose(work.tree)
     notes = [
-        *([holding.story] if holding is not None and holding.story else []),
+        *([record.story] if record is not None and record.story else []),
         *(f"{fault.place}: {fault.message}. {fault.remedy}" for fault in faults[:_TOLD_FAULTS]),
     ]
     deployment.notes += notes

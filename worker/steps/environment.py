@@ -38,13 +38,13 @@ from worker.deployment.stack import read_prepared
 async def run(deployment: Deployment) -> None:
     prepared = await read_prepared(deployment)
     stack = prepared.stack
-    lines = (*stack.warnings, *stack.notes, *capped(stack, limits_of(deployment.hands.settings)))
+    lines = (*stack.warnings, *stack.notes, *capped(stack, limits_of(deployment.context.settings)))
     for line in lines:
         await deployment.journal.say(line)
     notes = [deployment.journal.clean(line) for line in (*deployment.notes, *lines)]
-    await deployment.hands.store.note(deployment.lease, deployment.number, notes)
+    await deployment.context.store.note(deployment.lease, deployment.number, notes)
     told = wiring(prepared, deployment.journal.clean)
-    await deployment.hands.store.keep_wiring(deployment.lease, deployment.number, told)
+    await deployment.context.store.keep_wiring(deployment.lease, deployment.number, told)
     await _write_files(deployment, stack)
 
 
@@ -60,7 +60,7 @@ async def _write_files(deployment: Deployment, stack: Stack) -> None:
     files = {key: await _write(deployment, stack, file) for key, file in wanted.items()}
     if not copies and not files:
         return
-    settings, preview = deployment.hands.settings, deployment.lease.preview
+    settings, preview = deployment.context.settings, deployment.lease.preview
     fence.require()
     binds_folder(settings, preview).mkdir(parents=True, exist_ok=True)
     index = HostFiles(copies=copies, files=files)
@@ -69,14 +69,14 @@ async def _write_files(deployment: Deployment, stack: Stack) -> None:
 
 async def _copy(deployment: Deployment, path: str) -> str:
     """Copy a path of the commit to where its content says, unless an equal one lies there; returns where."""
-    folder = copies_folder(deployment.hands.settings, deployment.lease.preview)
+    folder = copies_folder(deployment.context.settings, deployment.lease.preview)
     new = folder / f"new-{secrets.token_hex(8)}"
     await deployment.permit()
     fence.require()
     folder.mkdir(parents=True, exist_ok=True)
     pull = deployment.pull
     try:
-        if not await deployment.hands.sources.export(pull.repository, deployment.commit, path, str(new)):
+        if not await deployment.context.sources.export(pull.repository, deployment.commit, path, str(new)):
             new.mkdir()
             new.chmod(0o777)  # as empty as the folder that Compose would make, and writable for any user inside
             await deployment.journal.say(f"the repository has no {path}: an empty folder is mounted in its place")
@@ -97,7 +97,7 @@ def _keep(new: Path, folder: Path, path: str) -> str:
 async def _write(deployment: Deployment, stack: Stack, file: FileMount) -> str:
     """Write a secret or config where its content says; returns where."""
     content = await _content(deployment, stack, file)
-    folder = secrets_folder(deployment.hands.settings, deployment.lease.preview)
+    folder = secrets_folder(deployment.context.settings, deployment.lease.preview)
     await deployment.permit()
     fence.require()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -110,7 +110,7 @@ async def _write(deployment: Deployment, stack: Stack, file: FileMount) -> str:
 async def _content(deployment: Deployment, stack: Stack, file: FileMount) -> bytes:
     if file.path is None:
         return (file.content or "").encode()
-    found = await deployment.hands.sources.read(deployment.pull.repository, deployment.commit, [file.path])
+    found = await deployment.context.sources.read(deployment.pull.repository, deployment.commit, [file.path])
     if file.path not in found:
         place = next(service.place for service in stack.services.values() if file in files_of(service))
         raise ComposeError(place, f"`{file.name}` is to hold {file.path}, which is no file of the repository", "add it")

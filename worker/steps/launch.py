@@ -20,7 +20,7 @@ from orchestrator.compose.model import Condition, Hook, Service, Stack
 from orchestrator.ports.engine import Command, ContainerStatus
 from orchestrator.preview.errors import LaunchError, PreviewdError
 from orchestrator.reporting.remedies import remedy_for
-from orchestrator.runtime.concurrency import together
+from orchestrator.runtime.concurrency import run_all
 from worker.containers.endings import output_tail, require_own_end
 from worker.containers.hooks import run_pre_stop
 from worker.containers.host_files import without_host_paths
@@ -42,12 +42,12 @@ _Reached = Callable[[], Awaitable[bool]]
 async def run(deployment: Deployment) -> None:
     stack, _ = await read_stack(deployment)
     containers = await plan(deployment)
-    await together(
+    await run_all(
         *(ensure_network(deployment, stack, name) for name in stack.networks),
         *(ensure_volume(deployment, volume) for volume in stack.volumes),
     )
-    present = await deployment.hands.engine.containers(deployment.names.labels())
-    serving = (await deployment.hands.store.own(deployment.lease)).serving_containers
+    present = await deployment.context.engine.containers(deployment.names.labels())
+    serving = (await deployment.context.store.own(deployment.lease)).serving_containers
     await _Launch(deployment, stack, containers, present, serving).run()
 
 
@@ -78,12 +78,12 @@ class _Launch:
         serving: Collection[str],
     ) -> None:
         self._deployment = deployment
-        self._engine = deployment.hands.engine
+        self._engine = deployment.context.engine
         self._services = stack.services
         self._plan = containers
         self._present = {status.name: status for status in present}
         self._serving = serving
-        self._deadline = time.monotonic() + deployment.hands.settings.launch_seconds
+        self._deadline = time.monotonic() + deployment.context.settings.launch_seconds
         self._progress = {name: _Progress() for name in stack.services}
         self._asked = _asked(stack.services)
         self._ids: dict[str, str] = {}
@@ -94,8 +94,8 @@ class _Launch:
 
     async def run(self) -> None:
         self._require_tests()
-        await together(*(self._bring_up(service) for service in self._services.values()))
-        await together(*(self._require_alive(service) for service in self._services.values()))
+        await run_all(*(self._bring_up(service) for service in self._services.values()))
+        await run_all(*(self._require_alive(service) for service in self._services.values()))
 
     async def _bring_up(self, service: Service) -> None:
         try:
@@ -115,7 +115,7 @@ class _Launch:
         """Have its containers, not running yet: those whose network or mounts they share are there before."""
         for name in needs(service) & self._services.keys():
             await self._progress[name].created.wait()
-        await together(*(self._ensure_container(container) for container in self._plan[service.name]))
+        await run_all(*(self._ensure_container(container) for container in self._plan[service.name]))
         self._progress[service.name].created.set()
 
     async def _ensure_container(self, container: Planned) -> None:
@@ -165,7 +165,7 @@ class _Launch:
                     await progress.completed.wait()
 
     async def _start(self, service: Service) -> None:
-        await together(*(self._ensure_started(container) for container in self._plan[service.name]))
+        await run_all(*(self._ensure_started(container) for container in self._plan[service.name]))
         self._progress[service.name].started.set()
 
     async def _ensure_started(self, container: Planned) -> None:
@@ -198,7 +198,7 @@ class _Launch:
         if in_the_way:
             for progress in self._progress.values():
                 await progress.created.wait()  # what ends after its successor was made is known to have been stopped
-        await together(*(self._stop(old, container.service.name) for old in in_the_way))
+        await run_all(*(self._stop(old, container.service.name) for old in in_the_way))
 
     async def _stop(self, old: ContainerStatus, service: str) -> None:
         """Several may wait for the end of one: it is stopped once."""
@@ -221,10 +221,10 @@ class _Launch:
         containers = self._plan[service.name]
         tested = [container for container in containers if container.test is not None]
         if Condition.HEALTHY in asked or Condition.COMPLETED not in asked:
-            await together(*(self._healthy(container) for container in tested))
+            await run_all(*(self._healthy(container) for container in tested))
         progress.healthy.set()
         if Condition.COMPLETED in asked:
-            await together(*(self._completed(container) for container in containers))
+            await run_all(*(self._completed(container) for container in containers))
         progress.completed.set()
 
     async def _healthy(self, container: Planned) -> None:
@@ -273,7 +273,7 @@ class _Launch:
         while not await reached():
             now = time.monotonic()
             if now > self._deadline:
-                limit = self._deployment.hands.settings.launch_seconds
+                limit = self._deployment.context.settings.launch_seconds
                 raise await self._failure(container, f"was not {what} after {limit:g} s")
             await asyncio.sleep(max(min(LONGEST_PAUSE_SECONDS, pause), now - asked_at))
             pause, asked_at = pause * 1.5, time.monotonic()
@@ -301,7 +301,7 @@ class _Launch:
         try:
             yield
         except PreviewdError as error:
-            data_dir = self._deployment.hands.settings.data_dir
+            data_dir = self._deployment.context.settings.data_dir
             error.message = without_host_paths(error.message, container.meant, data_dir)
             if isinstance(error, LaunchError):
                 raise LaunchError(f"{container.service.place}: {error.message}", error.remedy) from error
@@ -316,7 +316,7 @@ class _Launch:
     async def _died(self, container: Planned, status: ContainerStatus) -> LaunchError:
         await require_own_end(self._deployment, container.service.name, status)
         if status.oom_killed:
-            limit = self._deployment.hands.settings.memory_bytes >> 20
+            limit = self._deployment.context.settings.memory_bytes >> 20
             return await self._failure(container, f"ran out of memory: the limit is {limit} MiB")
         return await self._failure(container, f"exited with code {status.exit_code}")
 

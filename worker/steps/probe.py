@@ -52,11 +52,11 @@ class Proof:
 async def run(deployment: Deployment) -> None:
     proof = await prove(deployment)
     names = {container.name for replicas in (await plan(deployment)).values() for container in replicas}
-    present = await deployment.hands.engine.containers(deployment.names.labels())
+    present = await deployment.context.engine.containers(deployment.names.labels())
     serving = [status for status in present if status.name in names]
     running = [status.name for status in serving if status.running or status.restarting]
     await deployment.permit()
-    await deployment.hands.store.promote(
+    await deployment.context.store.promote(
         deployment.lease, [status.name for status in serving], proof.words, running=running, routed=proof.routed
     )
 
@@ -69,7 +69,7 @@ async def prove(deployment: Deployment) -> Proof:
     token = secrets.token_urlsafe(16)
     holder, address, port = await _upstream(deployment, containers, route, routed)
     await deployment.permit()
-    await deployment.hands.store.set_candidate(deployment.lease, deployment.commit, f"{address}:{port}", token)
+    await deployment.context.store.set_candidate(deployment.lease, deployment.commit, f"{address}:{port}", token)
     return Proof(words=await _prove(deployment, route, routed, token), routed=f"{holder}:{port}")
 
 
@@ -90,7 +90,7 @@ async def _upstream(deployment: Deployment, containers: Plan, route: Route, rout
         )
     sharing = routed.service.network_service
     holder = containers[sharing][0] if sharing else routed
-    status = await deployment.hands.engine.container(holder.name)
+    status = await deployment.context.engine.container(holder.name)
     if status is None:  # since the launch its image's name went to another build, or somebody removed it
         raise TemporaryError(f"the container of {holder.service.name} is gone")
     address = await _address(deployment, status)
@@ -111,7 +111,7 @@ async def _address(deployment: Deployment, status: ContainerStatus) -> str | Non
 
 async def _prove(deployment: Deployment, route: Route, routed: Planned, token: str) -> str:
     """Ask until it answers well; returns how it was proven."""
-    limit = deployment.hands.settings.probe_seconds
+    limit = deployment.context.settings.probe_seconds
     deadline, pause = time.monotonic() + limit, FIRST_PAUSE_SECONDS
     while True:
         answer = await _ask(deployment, route.health, token)
@@ -142,7 +142,7 @@ async def _ask(deployment: Deployment, path: str, token: str) -> Answer:
     try:
         async with (
             asyncio.timeout(ANSWER_SECONDS),
-            deployment.hands.proxy.stream("GET", path, headers=headers) as response,
+            deployment.context.proxy.stream("GET", path, headers=headers) as response,
         ):
             size = 0
             async for chunk in response.aiter_raw():
@@ -152,7 +152,7 @@ async def _ask(deployment: Deployment, path: str, token: str) -> Answer:
             commit = response.headers.get(COMMIT_HEADER, "")
             return Answer(response.status_code, commit, f"GET {path} answers {response.status_code}")
     except httpx.ConnectError as error:
-        proxy = deployment.hands.proxy.base_url
+        proxy = deployment.context.proxy.base_url
         raise OperatorError(f"the proxy at {proxy} does not answer", "start Caddy (`previewd up` does)") from error
     except (httpx.HTTPError, TimeoutError) as error:
         return Answer(0, "", f"GET {path} gives no answer ({type(error).__name__})")
@@ -164,7 +164,7 @@ def _is_well(deployment: Deployment, answer: Answer) -> bool:
 
 
 async def _require_running(deployment: Deployment, route: Route, routed: Planned) -> None:
-    status = await deployment.hands.engine.container(routed.name)
+    status = await deployment.context.engine.container(routed.name)
     if status is None:
         raise TemporaryError(f"the container of {route.service} is gone")
     if not status.running:

@@ -5,7 +5,7 @@ from worker.deployment.deployment import Deployment
 
 async def run(deployment: Deployment) -> None:
     pull = deployment.pull
-    token = await deployment.hands.forge.clone_token(pull.repository)
+    token = await deployment.context.forge.clone_token(pull.repository)
     await deployment.permit()
-    await deployment.hands.sources.fetch(pull, token)
+    await deployment.context.sources.fetch(pull, token)
     await deployment.journal.say(f"fetched {pull.head_commit} from refs/pull/{pull.number}/head")

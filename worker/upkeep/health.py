@@ -15,7 +15,7 @@ import structlog
 from orchestrator.preview.errors import PreviewdError
 from orchestrator.runtime import health
 from orchestrator.runtime.units import size_told
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 
 ANSWER_SECONDS = 3.0
 """Whatever is well answers within this time."""
@@ -25,21 +25,21 @@ MIN_FREE_BYTES = 256 << 20
 
 _log = structlog.get_logger()
 
-Look = Callable[[Hands], Awaitable[str]]
+Look = Callable[[WorkerContext], Awaitable[str]]
 """Says what is wrong, or nothing. May raise what its dependency raises."""
 
 
-async def look(hands: Hands) -> None:
+async def look(context: WorkerContext) -> None:
     """One round. Postgres itself is not among them: without it nothing can be recorded, and the web process tells."""
-    faults = await asyncio.gather(*(_within_time(one, hands) for one in LOOKS.values()))
+    faults = await asyncio.gather(*(_within_time(one, context) for one in LOOKS.values()))
     found = dict(zip(LOOKS, faults, strict=True))
-    await hands.store.dependencies.record({**found, health.WORKER: ""})
+    await context.store.health.record({**found, health.WORKER: ""})
 
 
-async def _within_time(one: Look, hands: Hands) -> str:
+async def _within_time(one: Look, context: WorkerContext) -> str:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            return await one(hands)
+            return await one(context)
     except TimeoutError:
         return f"it does not answer within {ANSWER_SECONDS:g} s"
     except PreviewdError as error:
@@ -49,29 +49,29 @@ async def _within_time(one: Look, hands: Hands) -> str:
         return f"it cannot be asked: {type(error).__name__}"
 
 
-async def _engine(hands: Hands) -> str:
-    await hands.engine.ping()
+async def _engine(context: WorkerContext) -> str:
+    await context.engine.ping()
     return ""
 
 
-async def _previews_postgres(hands: Hands) -> str:
-    await hands.databases.ping()
+async def _previews_postgres(context: WorkerContext) -> str:
+    await context.databases.ping()
     return ""
 
 
-async def _github(hands: Hands) -> str:
-    return await hands.forge.fault()
+async def _github(context: WorkerContext) -> str:
+    return await context.forge.fault()
 
 
-async def _redis(hands: Hands) -> str:
-    return "" if await hands.queue.reachable() else "it does not answer"
+async def _redis(context: WorkerContext) -> str:
+    return "" if await context.queue.reachable() else "it does not answer"
 
 
-async def _proxy(hands: Hands) -> str:
+async def _proxy(context: WorkerContext) -> str:
     """Caddy must answer, and behind it the router: 502 is what Caddy says when that does not."""
-    host = f"previewd-looks.{hands.settings.domain}"
+    host = f"previewd-looks.{context.settings.domain}"
     try:
-        answer = await hands.proxy.get("/", headers={"Host": host})
+        answer = await context.proxy.get("/", headers={"Host": host})
     except httpx.HTTPError as error:
         return f"Caddy does not answer: {type(error).__name__}"
     if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
@@ -79,8 +79,8 @@ async def _proxy(hands: Hands) -> str:
     return ""
 
 
-async def _disk(hands: Hands) -> str:
-    return await asyncio.to_thread(disk_fault, hands.settings.data_dir)
+async def _disk(context: WorkerContext) -> str:
+    return await asyncio.to_thread(disk_fault, context.settings.data_dir)
 
 
 def disk_fault(folder: Path) -> str:

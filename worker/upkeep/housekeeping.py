@@ -6,7 +6,7 @@ import structlog
 
 from orchestrator.preview.errors import TemporaryError
 from worker.cleanup.images import discard_images
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 
 _log = structlog.get_logger()
 
@@ -19,25 +19,25 @@ FOREIGN_SUBNET_SECONDS = 3600.0
 """After so long a subnet that something else was found to use is offered to the Engine again."""
 
 
-async def keep_house(hands: Hands) -> None:
+async def keep_house(context: WorkerContext) -> None:
     """One round."""
-    await discard_images(hands)
-    if hands.settings.build_cache_bytes:
-        await hands.engine.limit_build_cache(hands.settings.build_cache_bytes)
-    await hands.store.retry_subnets(FOREIGN_SUBNET_SECONDS)
+    await discard_images(context)
+    if context.settings.build_cache_bytes:
+        await context.engine.limit_build_cache(context.settings.build_cache_bytes)
+    await context.store.retry_subnets(FOREIGN_SUBNET_SECONDS)
 
 
-async def make_room(hands: Hands) -> None:
+async def make_room(context: WorkerContext) -> None:
     """Look at the disks; on one that is too full, remove what nobody needs: images first, then what builds left."""
-    machine, floor = hands.machine, hands.settings.min_free_disk_bytes
+    machine, floor = context.machine, context.settings.min_free_disk_bytes
     if machine.has_engine and machine.engine_root is None:
-        machine.found_engine_root(await hands.engine.root())
+        machine.found_engine_root(await context.engine.root())
     before = machine.look()
     if not before.is_full(floor):
         return
     with contextlib.suppress(TemporaryError):  # one of them is in use after all
-        await discard_images(hands)
-    if hands.settings.build_cache_bytes and machine.look().is_full(floor):
-        await hands.engine.limit_build_cache(0)
+        await discard_images(context)
+    if context.settings.build_cache_bytes and machine.look().is_full(floor):
+        await context.engine.limit_build_cache(0)
     for was, now in zip(before.disks, machine.look().disks, strict=True):
         _log.warning("a disk is full", disk=was.name, floor=floor, free_before=was.free, free=now.free)

@@ -14,10 +14,10 @@ import structlog
 
 from orchestrator.ports.engine import EngineEvent
 from orchestrator.preview.names import instance_labels, preview_of
-from orchestrator.reconcile.apply import enact
+from orchestrator.reconcile.apply import apply
 from orchestrator.reconcile.observe import Reach, observe
 from orchestrator.reconcile.world import leaks
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 
 PAUSE_SECONDS = 30.0
 
@@ -31,12 +31,12 @@ LISTEN_AGAIN_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
-async def reconcile(hands: Hands) -> None:
+async def reconcile(context: WorkerContext) -> None:
     """One round, which asks the forge too when it is this worker's turn."""
-    await make_round(hands, ask_forge=await hands.store.leaks.claim_forge(FORGE_PAUSE, _name()))
+    await make_round(context, ask_forge=await context.store.leaks.claim_forge(FORGE_PAUSE, _name()))
 
 
-async def listen(hands: Hands) -> NoReturn:
+async def listen(context: WorkerContext) -> NoReturn:
     """Hear from the Engine what ends; never returns. Whenever we begin to listen, something may have been missed.
 
     Of the forge that is true at the start only: an Engine that comes and goes says nothing about pull requests.
@@ -44,44 +44,44 @@ async def listen(hands: Hands) -> NoReturn:
     at_start = True
     while True:
         try:
-            async with hands.engine.events(instance_labels(hands.settings.instance)) as events:
-                await make_round(hands, ask_forge=at_start)
+            async with context.engine.events(instance_labels(context.settings.instance)) as events:
+                await make_round(context, ask_forge=at_start)
                 at_start = False
                 async for event in events:
-                    await heard(hands, event)
+                    await heard(context, event)
         except Exception as error:  # noqa: BLE001 - whatever ends one connection does not end the next
             _log.info("not listening to the Engine", reason=f"{type(error).__name__}: {error}")
         await asyncio.sleep(LISTEN_AGAIN_SECONDS)
 
 
-async def heard(hands: Hands, event: EngineEvent) -> None:
+async def heard(context: WorkerContext, event: EngineEvent) -> None:
     """Have a preview looked at when something that serves has ended. However much ends at once, it is one look."""
     preview = preview_of(dict(event.labels))
-    if preview is not None and await hands.store.looks.fell(preview, event.container):
+    if preview is not None and await context.store.looks.fell(preview, event.container):
         _log.info("something that serves has ended", preview=str(preview), container=event.container)
 
 
-async def make_round(hands: Hands, *, ask_forge: bool) -> None:
+async def make_round(context: WorkerContext, *, ask_forge: bool) -> None:
     """Look, plan, keep what leaked for people to see, and act."""
-    reach = reach_of(hands)
+    reach = reach_of(context)
     observed = await observe(reach, ask_forge=ask_forge)
     actions = observed.plan()
     if ask_forge:
-        await hands.store.leaks.rest_forge(FORGE_PAUSE_EACH * len(observed.wanted.open))
-    await hands.store.leaks.record(leaks(actions), observed.unknown, _name())
-    await enact(reach, actions)
+        await context.store.leaks.rest_forge(FORGE_PAUSE_EACH * len(observed.wanted.open))
+    await context.store.leaks.record(leaks(actions), observed.unknown, _name())
+    await apply(reach, actions)
 
 
-def reach_of(hands: Hands) -> Reach:
+def reach_of(context: WorkerContext) -> Reach:
     return Reach(
-        settings=hands.settings,
-        store=hands.store,
-        views=hands.views,
-        engine=hands.engine,
-        databases=hands.databases,
-        sources=hands.sources,
-        proxy=hands.proxy,
-        forge=hands.forge,
+        settings=context.settings,
+        store=context.store,
+        queries=context.queries,
+        engine=context.engine,
+        databases=context.databases,
+        sources=context.sources,
+        proxy=context.proxy,
+        forge=context.forge,
     )
 
 

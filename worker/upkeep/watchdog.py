@@ -7,7 +7,7 @@ from orchestrator.databases.sessions import Policed
 from orchestrator.databases.usage import Measured
 from orchestrator.preview.names import preview_of_database
 from orchestrator.preview.state import PreviewId, Step
-from worker.context.context import Hands
+from worker.context.context import WorkerContext
 
 WATCH_SECONDS = 15.0
 """How long a database may grow, or a session last, beyond what is allowed. Two workers that watch do no harm."""
@@ -15,14 +15,14 @@ WATCH_SECONDS = 15.0
 _log = structlog.get_logger()
 
 
-async def watch(hands: Hands) -> None:
+async def watch(context: WorkerContext) -> None:
     """One round."""
-    policed, budget = await hands.databases.police(), await hands.databases.budget()
-    measured = _measured(policed, budget, hands.settings.instance)
-    await hands.store.gauges.record(measured, budget)
+    policed, budget = await context.databases.police(), await context.databases.budget()
+    measured = _measured(policed, budget, context.settings.instance)
+    await context.store.usage.record(measured, budget)
     for preview, found in measured.items():
         if found.ended:
-            await _say(hands, preview, found.ended)
+            await _say(context, preview, found.ended)
 
 
 def _measured(policed: Policed, budget: Budget, instance: str) -> dict[PreviewId, Measured]:
@@ -40,9 +40,9 @@ def _measured(policed: Policed, budget: Budget, instance: str) -> dict[PreviewId
     }
 
 
-async def _say(hands: Hands, preview: PreviewId, ended: str) -> None:
+async def _say(context: WorkerContext, preview: PreviewId, ended: str) -> None:
     """In our log, and in that of the newest deployment, where the application's people look."""
     _log.info("database session ended", preview=str(preview), reason=ended)
-    for newest in await hands.views.deployments(preview, limit=1):
+    for newest in await context.queries.deployments(preview, limit=1):
         line = f"previewd ended a session of the application in its database: {ended}"
-        await hands.store.log(newest.id, Step.DATABASE, [line])
+        await context.store.log(newest.id, Step.DATABASE, [line])

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from orchestrator.adapters.fenced_http import FENCED
-from orchestrator.adapters.github.pace import Pace
+from orchestrator.adapters.github.rate_limit import RateLimit
 from orchestrator.preview.errors import ForgeGone, ForgeUnavailable, OperatorError
 
 GONE = frozenset({404, 410, 451})
@@ -54,7 +54,7 @@ class Caller:
         self._write_gap = write_gap
         self._writing = asyncio.Lock()
         self._next_write = 0.0
-        self._pace = Pace()
+        self._pace = RateLimit()
         self._quiet_until: dict[str, float] = {}
         self._heard_at = 0.0
         self.fault = ""

@@ -17,7 +17,7 @@ import asyncpg
 from orchestrator.adapters.postgres.connection import COPY_SECONDS, quoted
 from orchestrator.databases.templates import can_clone, strategy
 from orchestrator.preview.errors import TemporaryError
-from orchestrator.runtime.concurrency import alongside
+from orchestrator.runtime.concurrency import run_watched
 
 if TYPE_CHECKING:
     from orchestrator.adapters.postgres.connection import Connection
@@ -88,7 +88,7 @@ async def copy_in_use(connection: "Connection", other: "Connection", source: str
     For the server itself locks what it copies. Only where clients are too quick for that are they refused.
     """
     try:
-        await alongside(copy(connection, source, target, owner), _keep_empty(other, source))
+        await run_watched(copy(connection, source, target, owner), _keep_empty(other, source))
     except TemporaryError:
         async with closed(connection, source):
             await copy(connection, source, target, owner)

@@ -12,7 +12,7 @@ import asyncpg
 from orchestrator.adapters.postgres import copies
 from orchestrator.adapters.postgres.connection import plain, quoted, waiting_shortly
 from orchestrator.databases.connections import Budget
-from orchestrator.databases.limits import Limits
+from orchestrator.databases.limits import DatabaseLimits
 from orchestrator.preview.errors import NoConnectionsLeft, OperatorError, TemporaryError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ async def ensure_owner(connection: "Connection", owner: str) -> None:
             await connection.execute(f"CREATE ROLE {quoted(owner)} NOLOGIN")
 
 
-async def ensure_tenant(connection: "Connection", role: str, password: str, limits: Limits) -> None:
+async def ensure_tenant(connection: "Connection", role: str, password: str, limits: DatabaseLimits) -> None:
     """The role of a preview, with no attribute but LOGIN. Raises NoConnectionsLeft when it does not fit."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _BUDGET_LOCK)
@@ -89,7 +89,7 @@ async def read_budget(connection: "Connection") -> Budget:
     )
 
 
-async def _ensure_in_time(connection: "Connection", role: str, password: str, limits: Limits) -> None:
+async def _ensure_in_time(connection: "Connection", role: str, password: str, limits: DatabaseLimits) -> None:
     """While we wait for a role, nobody else is promised connections: one that is changing itself is not waited for."""
     try:
         async with waiting_shortly(connection):
@@ -99,7 +99,7 @@ async def _ensure_in_time(connection: "Connection", role: str, password: str, li
         raise TemporaryError(f"role {role} is being changed by a session of its own, which is ended") from error
 
 
-async def _ensure_role(connection: "Connection", role: str, password: str, limits: Limits) -> None:
+async def _ensure_role(connection: "Connection", role: str, password: str, limits: DatabaseLimits) -> None:
     # The limit stands on the role: a database's own limit could be lifted by whoever owns the database.
     attributes = (
         "LOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS VALID UNTIL 'infinity' "

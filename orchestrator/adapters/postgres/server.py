@@ -13,7 +13,7 @@ from orchestrator.adapters.postgres.clients import Clients
 from orchestrator.adapters.postgres.connection import Server, quoted
 from orchestrator.compose.database.images import ServerFacts
 from orchestrator.databases.connections import Budget
-from orchestrator.databases.limits import SHUT, DatabaseSize, Fill, Limits
+from orchestrator.databases.limits import SHUT, DatabaseLimits, DatabaseSize, Fill
 from orchestrator.databases.sessions import Policed
 from orchestrator.databases.templates import Template
 from orchestrator.ports.databases import DatabaseAccess
@@ -39,7 +39,7 @@ AND EXISTS (SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WH
 class PostgresDatabases:
     """See `Databases`. `host` is where previews' containers reach the server at `url`."""
 
-    def __init__(self, url: str, host: str, instance: str, limits: Limits) -> None:
+    def __init__(self, url: str, host: str, instance: str, limits: DatabaseLimits) -> None:
         self._server = Server(url)
         self._host = host
         self._instance = instance

@@ -9,7 +9,7 @@ import asyncpg
 
 from orchestrator.adapters.postgres import copies
 from orchestrator.adapters.postgres.connection import quoted, waiting_shortly
-from orchestrator.databases.limits import DatabaseSize, Fill, Limits
+from orchestrator.databases.limits import DatabaseLimits, DatabaseSize, Fill
 from orchestrator.databases.sessions import EndedSession, Session, overdue
 from orchestrator.preview import names
 from orchestrator.preview.names import DatabaseKind
@@ -29,7 +29,7 @@ class Measured:
     read_only: bool
 
 
-async def end_overdue(connection: "Connection", instance: str, limits: Limits) -> tuple[EndedSession, ...]:
+async def end_overdue(connection: "Connection", instance: str, limits: DatabaseLimits) -> tuple[EndedSession, ...]:
     """End the sessions that `overdue` names, and say which those were."""
     ended = []
     for session in await _sessions(connection, instance):

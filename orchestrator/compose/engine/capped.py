@@ -5,17 +5,17 @@ Pure; the environment step and `previewd check` call it, with the limits of whoe
 
 from collections.abc import Iterator, Mapping
 
-from orchestrator.compose.engine.request import Limits
+from orchestrator.compose.engine.request import ServiceLimits
 from orchestrator.compose.model import Limit, Stack
 from orchestrator.compose.syntax.casts import size_text
 
 
-def capped(stack: Stack, limits: Limits) -> tuple[str, ...]:
+def capped(stack: Stack, limits: ServiceLimits) -> tuple[str, ...]:
     """For each limit of a service above the operator's: where it stands, what it asks for, and what is given."""
     return tuple(note for service in stack.services.values() for note in _notes(service.limit, limits))
 
 
-def _notes(limit: Limit, limits: Limits) -> Iterator[str]:
+def _notes(limit: Limit, limits: ServiceLimits) -> Iterator[str]:
     given: Mapping[str, float] = {"memory": limits.memory_bytes, "cpus": limits.cpus, "pids": limits.pids}
     asked: Mapping[str, float | None] = {"memory": limit.memory, "cpus": limit.cpus, "pids": limit.pids}
     for name, place in limit.places.items():

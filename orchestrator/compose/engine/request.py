@@ -22,7 +22,7 @@ _Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ServiceLimits:
     """What one container may use; a lower limit in the file counts."""
 
     memory_bytes: int
@@ -41,7 +41,7 @@ class Surroundings:
     """The names that lead to the container there; `aliases_of` gives those that Compose gives."""
     binds: Mapping[str, str]
     """Path in the repository to the path on the host of this preview's own copy."""
-    limits: Limits
+    limits: ServiceLimits
     volume_name: Callable[[str], str]
     """From the name in the file to the name on the Engine."""
     shared_network: str | None = None

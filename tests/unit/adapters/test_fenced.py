@@ -15,7 +15,7 @@ from orchestrator.adapters.engine.engine import DockerEngine
 from orchestrator.adapters.git.sources import GitSources
 from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.adapters.postgres.clients import Clients
-from orchestrator.databases.limits import Limits
+from orchestrator.databases.limits import DatabaseLimits
 from orchestrator.ports.databases import Databases
 from orchestrator.ports.engine import BuildRequest, Command, Engine, Log
 from orchestrator.ports.sources import BuildContext, Sources
@@ -128,7 +128,7 @@ async def test_each_of_several_requests_of_one_call_asks(recorder: RecordingEngi
 
 @pytest.mark.parametrize("name", methods(Databases))
 async def test_nothing_is_sent_to_the_previews_postgres(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    databases = PostgresDatabases("postgresql://a:b@127.0.0.1:9/postgres", "127.0.0.1", "previewd", Limits())
+    databases = PostgresDatabases("postgresql://a:b@127.0.0.1:9/postgres", "127.0.0.1", "previewd", DatabaseLimits())
 
     async def connect(*_: Any, **__: Any) -> None:
         raise AssertionError("it was called")

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.admission.line import Entry, fair_order, place_of, walk
-from orchestrator.admission.room import Disk, Limits, Machine, Use, room, with_connections
+from orchestrator.admission.room import Disk, Machine, MachineLimits, Use, room, with_connections
 from orchestrator.admission.words import reason, told_reason
 from orchestrator.databases.connections import Budget
 from orchestrator.preview.state import PreviewId, Resource
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GIB = 1 << 30
-LIMITS = Limits(
+LIMITS = MachineLimits(
     slots=4,
     previews=100,
     pool=IPv4Network("10.213.0.0/16"),

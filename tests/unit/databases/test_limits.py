@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.databases.connections import Budget
-from orchestrator.databases.limits import DatabaseSize, Fill, Limits
+from orchestrator.databases.limits import DatabaseLimits, DatabaseSize, Fill
 from orchestrator.databases.sessions import Session, overdue
 from orchestrator.databases.templates import can_clone, strategy
 
 MIB = 1 << 20
-LIMITS = Limits(idle_in_transaction_seconds=10, transaction_seconds=100)
+LIMITS = DatabaseLimits(idle_in_transaction_seconds=10, transaction_seconds=100)
 
 
 def budget(**granted: int) -> Budget:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.preview.errors import LeaseLost
 from orchestrator.runtime import fence
-from orchestrator.runtime.concurrency import alongside, in_thread, together
+from orchestrator.runtime.concurrency import in_thread, run_all, run_watched
 from orchestrator.runtime.fence import LEASE_SECONDS, MARGIN_SECONDS, Fence
 
 
@@ -94,11 +94,11 @@ async def _in_a_task() -> None:
 
 
 async def _in_together() -> None:
-    await together(_require(), asyncio.sleep(0))
+    await run_all(_require(), asyncio.sleep(0))
 
 
 async def _alongside() -> None:
-    await alongside(_require(), asyncio.sleep(10))
+    await run_watched(_require(), asyncio.sleep(10))
 
 
 async def _in_a_thread() -> None:

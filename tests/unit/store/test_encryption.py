@@ -4,27 +4,27 @@ import pytest
 from pydantic import SecretStr
 
 from orchestrator.preview.errors import ConfigurationError
-from orchestrator.store.encryption import Vault
+from orchestrator.store.encryption import Encryption
 
 OLD, NEW = SecretStr("an old key"), SecretStr("a new key")
 
 
 def test_what_is_sealed_opens_again_and_does_not_show() -> None:
-    sealed = Vault([OLD]).seal({"JWT_SECRET": "plain to see"})
+    sealed = Encryption([OLD]).seal({"JWT_SECRET": "plain to see"})
     assert b"plain to see" not in sealed
-    assert Vault([OLD]).open(sealed) == {"JWT_SECRET": "plain to see"}
+    assert Encryption([OLD]).open(sealed) == {"JWT_SECRET": "plain to see"}
 
 
 def test_a_key_in_front_rotates() -> None:
-    sealed = Vault([OLD]).seal({"a": "b"})
-    assert Vault([NEW, OLD]).open(sealed) == {"a": "b"}
-    resealed = Vault([NEW, OLD]).seal({"a": "b"})
-    assert Vault([NEW]).open(resealed) == {"a": "b"}
+    sealed = Encryption([OLD]).seal({"a": "b"})
+    assert Encryption([NEW, OLD]).open(sealed) == {"a": "b"}
+    resealed = Encryption([NEW, OLD]).seal({"a": "b"})
+    assert Encryption([NEW]).open(resealed) == {"a": "b"}
 
 
 def test_a_missing_key_is_said_with_the_remedy() -> None:
     with pytest.raises(ConfigurationError, match="another key") as caught:
-        Vault([NEW]).open(Vault([OLD]).seal({}))
+        Encryption([NEW]).open(Encryption([OLD]).seal({}))
     assert "PREVIEWD_SECRET_KEY" in caught.value.remedy
     with pytest.raises(ConfigurationError, match="not set"):
-        Vault([])
+        Encryption([])

@@ -2,11 +2,11 @@
 
 import pytest
 
-from webhooks.throttle import OF_ALL, OF_ONE_PEER, WINDOW_SECONDS, Attempts, is_near, peer_of
+from webhooks.throttle import OF_ALL, OF_ONE_PEER, WINDOW_SECONDS, Throttle, is_near, peer_of
 
 
 def test_a_peer_that_guesses_waits_and_no_other_does() -> None:
-    attempts = Attempts()
+    attempts = Throttle()
     for number in range(OF_ONE_PEER):
         assert attempts.seconds_to_wait("a", number) == 0
         attempts.failed("a", number)
@@ -16,7 +16,7 @@ def test_a_peer_that_guesses_waits_and_no_other_does() -> None:
 
 
 def test_many_peers_together_wait_too() -> None:
-    attempts = Attempts()
+    attempts = Throttle()
     for number in range(OF_ALL):
         attempts.failed(str(number), 0)
     assert attempts.seconds_to_wait("another", 1) == WINDOW_SECONDS - 1
@@ -24,7 +24,7 @@ def test_many_peers_together_wait_too() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    attempts = Attempts(of_all=3)
+    attempts = Throttle(of_all=3)
     for number in range(10):
         attempts.failed(str(number), 0)
     assert len(attempts._failed) == 3

@@ -7,12 +7,12 @@ from typing import cast
 import pytest
 
 from orchestrator.preview.state import PreviewId
-from orchestrator.runtime.concurrency import together
+from orchestrator.runtime.concurrency import run_all
 from orchestrator.runtime.settings import Settings
 from tests.support.wait import eventually
 from worker import main
-from worker.context.context import Hands
-from worker.context.tasks import Running
+from worker.context.context import WorkerContext
+from worker.context.tasks import Tasks
 
 
 def test_without_our_postgres_it_ends_with_the_reason_and_what_to_do(
@@ -32,7 +32,7 @@ def test_without_our_postgres_it_ends_with_the_reason_and_what_to_do(
 
 
 async def test_jobs_give_their_leases_back_before_a_chore_that_ends_late() -> None:
-    hands = cast("Hands", SimpleNamespace(running=Running()))
+    context = cast("WorkerContext", SimpleNamespace(tasks=Tasks()))
     given_back = asyncio.Event()
 
     async def job() -> None:
@@ -47,8 +47,8 @@ async def test_jobs_give_their_leases_back_before_a_chore_that_ends_late() -> No
         finally:
             await given_back.wait()  # as one whose thread takes longer than we have
 
-    hands.running.start("converge", PreviewId(1, 1), job, 10)
-    working = asyncio.create_task(together(chore(), main._end_jobs(hands)))
+    context.tasks.start("converge", PreviewId(1, 1), job, 10)
+    working = asyncio.create_task(run_all(chore(), main._end_jobs(context)))
     await asyncio.sleep(0)
     working.cancel()
 
@@ -56,4 +56,4 @@ async def test_jobs_give_their_leases_back_before_a_chore_that_ends_late() -> No
         return working.done()
 
     await eventually(ended, "everything has ended")
-    assert hands.running.count("converge") == 0
+    assert context.tasks.count("converge") == 0

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.adapters.github.app import Credentials
 from orchestrator.adapters.github.forge import GitHub
 from orchestrator.adapters.github.http import Caller
-from orchestrator.adapters.github.pace import WINDOWS
+from orchestrator.adapters.github.rate_limit import WINDOWS
 from orchestrator.ports.forge import ForgeDeployment
 from orchestrator.preview.errors import ForgeGone, ForgeUnavailable, OperatorError
 from tests.forge import Forge, PullRequest, Repository

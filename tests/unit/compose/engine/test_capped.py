@@ -3,11 +3,11 @@
 import pytest
 
 from orchestrator.compose.engine.capped import capped
-from orchestrator.compose.engine.request import Limits
+from orchestrator.compose.engine.request import ServiceLimits
 from orchestrator.compose.syntax.casts import size_text
 from tests.unit.compose.support import stack_of
 
-LIMITS = Limits(memory_bytes=512 << 20, cpus=1.5, pids=200)
+LIMITS = ServiceLimits(memory_bytes=512 << 20, cpus=1.5, pids=200)
 
 
 def _notes(line: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.compose.engine.allowlist import assert_harmless
 from orchestrator.compose.engine.request import (
     DROPPED_CAPABILITIES,
-    Limits,
+    ServiceLimits,
     Surroundings,
     aliases_of,
     config_hash,
@@ -26,7 +26,7 @@ AROUND = Surroundings(
     network="pv-net",
     aliases=("a",),
     binds={"sub.f": "/copy/sub"},
-    limits=Limits(memory_bytes=512 << 20, cpus=1.5, pids=200),
+    limits=ServiceLimits(memory_bytes=512 << 20, cpus=1.5, pids=200),
     volume_name=lambda name: f"pv-{name}",
 )
 

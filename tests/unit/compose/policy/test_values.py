@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.compose.engine.allowlist import assert_harmless
-from orchestrator.compose.engine.request import Limits, Surroundings, aliases_of, container_body, files_of
+from orchestrator.compose.engine.request import ServiceLimits, Surroundings, aliases_of, container_body, files_of
 from orchestrator.compose.inject import Facts
 from orchestrator.compose.model import MountKind, Service
 from orchestrator.compose.policy.values import is_address, is_host, is_kernels, is_path, is_signal, is_volume
@@ -37,7 +37,7 @@ def judged_service(service: Service) -> dict[str, Any]:
         network="pv-net",
         aliases=aliases_of(service),
         binds=binds,
-        limits=Limits(memory_bytes=1 << 30, cpus=1.0, pids=100),
+        limits=ServiceLimits(memory_bytes=1 << 30, cpus=1.0, pids=100),
         volume_name=lambda name: f"pv_{name}",
         files={file.target: f"/files/{file.name}" for file in files_of(service)},
     )

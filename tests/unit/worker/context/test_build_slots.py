@@ -2,7 +2,7 @@
 
 import asyncio
 
-from worker.context.build_slots import Turns
+from worker.context.build_slots import BuildSlots
 
 
 async def nothing(_: str) -> None:
@@ -11,7 +11,7 @@ async def nothing(_: str) -> None:
 
 class Builds:
     def __init__(self, most: int) -> None:
-        self.turns = Turns(most)
+        self.turns = BuildSlots(most)
         self.order: list[str] = []
         self.ends = asyncio.Semaphore(0)
 
@@ -43,7 +43,7 @@ async def test_the_repositories_that_wait_are_served_in_turn() -> None:
 
 
 async def test_who_does_not_have_to_wait_is_told_nothing() -> None:
-    turns, told = Turns(1), list[str]()
+    turns, told = BuildSlots(1), list[str]()
 
     async def tell(observation: str) -> None:
         told.append(observation)

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from orchestrator.runtime.settings import Settings
-from worker.context.machine import Watched
+from worker.context.machine import WatchedMachine
 
 
-def watched(tmp_path: Path, docker_host: str) -> Watched:
-    return Watched.of(Settings(data_dir=tmp_path, docker_host=docker_host, _env_file=None))
+def watched(tmp_path: Path, docker_host: str) -> WatchedMachine:
+    return WatchedMachine.of(Settings(data_dir=tmp_path, docker_host=docker_host, _env_file=None))
 
 
 def test_disks_and_memory_are_seen_where_the_engine_is_on_this_machine(tmp_path: Path) -> None:

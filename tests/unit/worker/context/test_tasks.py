@@ -7,13 +7,13 @@ import pytest
 
 from orchestrator.preview.state import PreviewId
 from tests.support.wait import eventually
-from worker.context.tasks import Running
+from worker.context.tasks import Tasks
 
 SHOP, BLOG = PreviewId(1, 1), PreviewId(2, 1)
 
 
 async def test_a_preview_has_one_job_of_a_kind_at_a_time() -> None:
-    running, begun, go_on = Running(), 0, asyncio.Event()
+    running, begun, go_on = Tasks(), 0, asyncio.Event()
 
     async def work() -> None:
         nonlocal begun
@@ -33,7 +33,7 @@ async def test_a_preview_has_one_job_of_a_kind_at_a_time() -> None:
 
 
 async def test_one_that_failed_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    running, begun = Running(), 0
+    running, begun = Tasks(), 0
 
     async def work() -> None:
         nonlocal begun
@@ -52,7 +52,7 @@ async def test_one_that_failed_is_left_alone_for_a_while(monkeypatch: pytest.Mon
 
 
 async def test_no_more_of_a_kind_run_than_may_and_the_next_ask_brings_the_others() -> None:
-    running, begun, go_on = Running({"converge": 2}), 0, asyncio.Event()
+    running, begun, go_on = Tasks({"converge": 2}), 0, asyncio.Event()
 
     async def work() -> None:
         nonlocal begun
@@ -70,7 +70,7 @@ async def test_no_more_of_a_kind_run_than_may_and_the_next_ask_brings_the_others
 
 
 async def test_the_end_waits_for_what_runs() -> None:
-    running, given_back = Running(), False
+    running, given_back = Tasks(), False
 
     async def work() -> None:
         nonlocal given_back

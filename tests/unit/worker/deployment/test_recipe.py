@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker.deployment.recipe import Ingredients, is_of_instance, is_reference, qualified
+from worker.deployment.recipe import ImageInputs, is_of_instance, is_reference, qualified
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_an_id_of_the_engine_is_no_reference(image: str, named: bool) -> None:
     assert is_reference(image) == named
 
 
-INGREDIENTS = Ingredients(context="c", dockerfile="FROM a", bases={"a": "1"}, secrets={"s": b"x"})
+INGREDIENTS = ImageInputs(context="c", dockerfile="FROM a", bases={"a": "1"}, secrets={"s": b"x"})
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,10 @@ def deployment_of(repository: Repository) -> Deployment:
     async def secrets(names: Iterable[str]) -> dict[str, str]:
         return dict.fromkeys(names, "s")
 
-    hands = SimpleNamespace(sources=repository, settings=SimpleNamespace(preview_url=lambda host: f"https://{host}"))
+    context = SimpleNamespace(sources=repository, settings=SimpleNamespace(preview_url=lambda host: f"https://{host}"))
     pull = SimpleNamespace(repository=1, number=1, repository_name="a/b", head_branch="b")
     found = SimpleNamespace(
-        prepared=None, hands=hands, pull=pull, commit="c", host="h", database=database, secrets=secrets
+        prepared=None, context=context, pull=pull, commit="c", host="h", database=database, secrets=secrets
     )
     return cast("Deployment", found)
 

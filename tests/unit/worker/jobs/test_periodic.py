@@ -5,22 +5,24 @@ from typing import cast
 
 import pytest
 
-from worker.context.context import Hands
-from worker.jobs.periodic import Chore, regularly
+from worker.context.context import WorkerContext
+from worker.jobs.periodic import PeriodicTask, run_periodically
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError("Postgres is away"), KeyError("a fault of our own")])
 async def test_a_round_that_fails_does_not_end_the_next(error: Exception) -> None:
     rounds, again = 0, asyncio.Event()
 
-    async def work(_: Hands) -> None:
+    async def work(_: WorkerContext) -> None:
         nonlocal rounds
         rounds += 1
         if rounds == 1:
             raise error
         again.set()
 
-    task = asyncio.create_task(regularly(Chore(name="work", round=work, pause=0), cast("Hands", None)))
+    task = asyncio.create_task(
+        run_periodically(PeriodicTask(name="work", round=work, pause=0), cast("WorkerContext", None))
+    )
     try:
         await asyncio.wait_for(again.wait(), 30)
     finally:

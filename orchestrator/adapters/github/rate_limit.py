@@ -22,7 +22,7 @@ PROGRESS_DIVISOR = 2
 """News of progress may use one half of each window: there is always room for how it ended."""
 
 
-class Pace:
+class RateLimit:
     """The writes of the last hour, and what they leave room for. Times are seconds of one clock that never jumps."""
 
     def __init__(self, windows: tuple[Window, ...] = WINDOWS) -> None:

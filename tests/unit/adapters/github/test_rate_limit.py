@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.adapters.github.pace import WINDOWS, Pace, Window
+from orchestrator.adapters.github.rate_limit import WINDOWS, RateLimit, Window
 
 
 def test_the_limits_are_githubs() -> None:
@@ -13,7 +13,7 @@ def test_the_limits_are_githubs() -> None:
 @given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=60))
 def test_no_window_ever_holds_more_than_it_may(wishes: list[tuple[float, bool]]) -> None:
     windows = (Window(10, 4), Window(60, 10))
-    pace, now, written = Pace(windows), 0.0, list[tuple[float, bool]]()
+    pace, now, written = RateLimit(windows), 0.0, list[tuple[float, bool]]()
     for pause, final in wishes:
         now += pause
         if pace.delay(now, final=final) == 0:
@@ -27,7 +27,7 @@ def test_no_window_ever_holds_more_than_it_may(wishes: list[tuple[float, bool]])
 
 @given(st.lists(st.integers(0, 5), max_size=40), st.booleans())
 def test_after_the_delay_there_is_room_and_not_before(pauses: list[float], final: bool) -> None:
-    pace, now = Pace((Window(10, 4), Window(60, 10))), 0.0
+    pace, now = RateLimit((Window(10, 4), Window(60, 10))), 0.0
     for pause in pauses:
         now += pause
         delay = pace.delay(now, final=final)
@@ -39,7 +39,7 @@ def test_after_the_delay_there_is_room_and_not_before(pauses: list[float], final
 
 
 def test_progress_leaves_room_for_how_it_ended() -> None:
-    pace = Pace((Window(60, 4),))
+    pace = RateLimit((Window(60, 4),))
     pace.note(0)
     pace.note(1)
     assert pace.delay(10, final=False) == 50
@@ -47,7 +47,7 @@ def test_progress_leaves_room_for_how_it_ended() -> None:
 
 
 def test_five_hundred_pull_requests_are_all_told_of_within_the_hour() -> None:
-    pace, now = Pace(), 0.0
+    pace, now = RateLimit(), 0.0
     for _ in range(500):
         now += pace.delay(now, final=True)
         pace.note(now)
