@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.connection import connect
 from orchestrator.store.migrate import migrate
-from orchestrator.store.store import connect
 from tests.support.servers import CARELESS, Servers, older_postgres, servers
 
 TEMPLATE = "previewd_template"

@@ -190,7 +190,7 @@ class Api:
     async def redeploy(self, preview_id: Id) -> Response:
         """Deploy the newest commit again, though nothing changed."""
         preview = await self._found(preview_id)
-        generation = await self.store.force(preview.id)
+        generation = await self.store.generations.force(preview.id)
         if generation is None:
             raise _unknown()
         answer = RedeployAnswer(id=str(preview.id), generation=generation)
@@ -201,7 +201,7 @@ class Api:
     async def reset_database(self, preview_id: Id) -> Response:
         """Have the database made anew, as for a new pull request, and the newest commit deployed on it."""
         preview = await self._found(preview_id)
-        generation = await self.store.request_reset(preview.id)
+        generation = await self.store.generations.reset(preview.id)
         if generation is None:
             raise _unknown()
         answer = RedeployAnswer(id=str(preview.id), generation=generation)

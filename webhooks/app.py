@@ -18,8 +18,10 @@ from orchestrator.runtime.health import Status
 from orchestrator.runtime.queue import Queue, open_queue
 from orchestrator.runtime.settings import Settings, asyncpg_url
 from orchestrator.store.changes import Changes
+from orchestrator.store.connection import connect
+from orchestrator.store.faults import DATABASE_FAULTS
 from orchestrator.store.queries import Queries
-from orchestrator.store.store import DATABASE_FAULTS, Store, connect
+from orchestrator.store.store import Store
 from webhooks import api, metrics
 from webhooks.access import Access
 from webhooks.dashboard import routes as dashboard_routes
@@ -55,7 +57,7 @@ class Web:
         """Make every part. Nothing is connected yet: the process starts, and says 503, without Postgres."""
         settings.require("database_url", "redis_url")
         engine = connect(asyncpg_url(settings.database_url), pool_size=10, ping=False)
-        store, queries, queue = Store(engine), Queries(engine), open_queue(settings.redis_url.get_secret_value())
+        store, queries, queue = Store.of(engine), Queries(engine), open_queue(settings.redis_url.get_secret_value())
         changes = Changes(settings.database_url.get_secret_value())
         counted, table = Metrics(), Table(queries)
         keys = [key.get_secret_value() for key in settings.secret_key]

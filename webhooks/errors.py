@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from orchestrator.preview.errors import PreviewdError
-from orchestrator.store.store import DATABASE_FAULTS
+from orchestrator.store.faults import DATABASE_FAULTS
 from webhooks.answers import database_down, failure
 from webhooks.dashboard.routes import Dashboard, SignInNeeded
 

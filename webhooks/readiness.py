@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.preview.errors import ConfigurationError
 from orchestrator.runtime.health import POSTGRES, REDIS, Dependency, Health, health
 from orchestrator.runtime.queue import Queue
+from orchestrator.store.faults import DATABASE_FAULTS
 from orchestrator.store.revision import require_current
-from orchestrator.store.store import DATABASE_FAULTS, Store
+from orchestrator.store.store import Store
 
 CHECK_SECONDS = 3.0
 

@@ -8,9 +8,6 @@ needs a database of ours, is asked for by the step that takes it.
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import Row
 
 from orchestrator.admission.line import Entry, fair_order, walk
 from orchestrator.admission.room import Machine, MachineLimits, Room, room, with_connections, without_connections
@@ -20,8 +17,9 @@ from orchestrator.preview.errors import NoConnectionsLeft, NoRoom, OperatorError
 from orchestrator.preview.names import Names, preview_of_database
 from orchestrator.preview.state import PreviewId, Resource
 from orchestrator.runtime.settings import Settings
+from orchestrator.store.claims import Claim
 from orchestrator.store.line import Standing
-from orchestrator.store.store import Lease
+from orchestrator.store.owned import Owned
 from worker.context.context import WorkerContext
 from worker.deployment.deployment import Deployment
 
@@ -29,7 +27,7 @@ LOOK_SECONDS = 600.0
 """After so long a preview in line looks by itself, should nobody have called it."""
 
 
-async def enter(context: WorkerContext, lease: Lease, row: Row[Any], commit: str, reason: str) -> None:
+async def enter(context: WorkerContext, claim: Claim, row: Owned, commit: str, reason: str) -> None:
     """Return with a slot when it is this preview's turn. Raises NoRoom, with the observation.
 
     On a machine with room that is one look at our own database. The previews' Postgres is asked only for a preview that
@@ -45,12 +43,12 @@ async def enter(context: WorkerContext, lease: Lease, row: Row[Any], commit: str
         lacks = next(turn.lacks for turn in turns if turn.entry is own)
         return None if lacks is None else NoRoom(found.said[lacks], lacks)
 
-    await context.store.let_in(lease, commit, reason, settings.subnet_pool, judge)
+    await claim.line.let_in(commit, reason, settings.subnet_pool, judge)
 
 
 async def require_connections(deployment: Deployment) -> None:
     """Return when there are connections for this database and for all before it. Raises NoConnectionsLeft."""
-    context, preview = deployment.context, deployment.lease.preview
+    context, preview = deployment.context, deployment.claim.preview
     needed, postgres = context.settings.connections_per_preview, await _ask_postgres(context)
     budget = postgres.budget
     if isinstance(budget, TemporaryError):
@@ -65,10 +63,10 @@ async def require_connections(deployment: Deployment) -> None:
         raise NoConnectionsLeft(budget.refusal(needed) + leaked(Resource.CONNECTIONS, postgres.orphans))
 
 
-async def join(context: WorkerContext, lease: Lease, error: NoRoom) -> None:
+async def join(context: WorkerContext, claim: Claim, error: NoRoom) -> None:
     """Let the preview wait for its turn."""
-    await context.store.close_deployment(lease, "waiting", error)
-    await context.store.join_line(lease, error, context.settings.subnet_pool, LOOK_SECONDS)
+    await claim.deployments.close("waiting", error)
+    await claim.line.join(error, context.settings.subnet_pool, LOOK_SECONDS)
 
 
 async def move_up(context: WorkerContext) -> None:

@@ -1,10 +1,12 @@
-"""Bring one preview to what its pull request asks for now. Called by the arq job; arq itself is not known here."""
+"""Bring one preview to what is asked for now: a pull request, or a base branch that others are copied from.
+
+Called by the jobs; arq itself is not known here. This is the file to read first.
+"""
 
 import contextlib
-from typing import Any
+from typing import Protocol
 
 import structlog
-from sqlalchemy import Row
 
 from orchestrator.preview.errors import (
     AuthorError,
@@ -17,36 +19,25 @@ from orchestrator.preview.errors import (
     TemporaryError,
     Unavailable,
 )
-from orchestrator.preview.state import STATE_DURING, PreviewId, State, Step
+from orchestrator.preview.state import STATE_DURING, PreviewId, State
 from orchestrator.preview.trust import Pull, Remove, Run, Wait
 from orchestrator.runtime import fence
 from orchestrator.runtime.concurrency import run_watched
+from orchestrator.store.claims import Claim
 from orchestrator.store.faults import of_the_machine
-from orchestrator.store.store import Lease
-from worker import admission, base_branch
+from orchestrator.store.owned import Owned
+from worker import admission
+from worker.base_branch import BaseBranch
 from worker.cleanup.images import tidy_images
 from worker.cleanup.leftovers import discard_leftovers
-from worker.cleanup.rollback import discard_snapshot, withdraw
-from worker.cleanup.unserving import discard_unserving
 from worker.context.context import WorkerContext
-from worker.deployment.deployment import Deployment
+from worker.deployment.deployment import Deployment, Steps
 from worker.deployment.explain import explain
-from worker.deployment.gate import Gate, Look, keep, look
+from worker.deployment.gate import Gate, Look
 from worker.deployment.journal import Journal
+from worker.pull_request import PullRequest
 from worker.serving import ServingFailure, find_failure, keep_serving, lead_away, require_another_life, tell
-from worker.steps import build, database, environment, launch, probe, source, teardown
-
-STEPS = (
-    (Step.SOURCE, source.run),
-    (Step.BUILD, build.run),
-    (Step.DATABASE, database.run),
-    (Step.ENVIRONMENT, environment.run),
-    (Step.LAUNCH, launch.run),
-    (Step.PROBE, probe.run),
-)
-
-TEMPLATE_STEPS = (*STEPS[:-1], (Step.PROBE, base_branch.finish))
-"""Of a base branch, which serves nobody."""
+from worker.steps import teardown
 
 MAX_ATTEMPTS = 4
 """After so many tries a fault of the machine is the operator's to look at."""
@@ -61,232 +52,261 @@ MAX_DOUBLINGS = 6
 _log = structlog.get_logger()
 
 
+class Subject(Protocol):
+    """What a preview is of. Lease, gate, retries and removal are the same for both; this is what differs."""
+
+    @property
+    def steps(self) -> Steps: ...
+
+    async def look(self, context: WorkerContext, preview: PreviewId) -> Look:
+        """Ask the forge, and decide. Raises ForgeUnavailable."""
+
+    async def is_there(self, context: WorkerContext, claim: Claim, pull: Pull) -> bool:
+        """Whether what a commit that is READY was brought up for is still there."""
+
+    async def enter(self, context: WorkerContext, claim: Claim, row: Owned, pull: Pull, reason: str) -> bool:
+        """Be let in, QUEUED with the commit; False when nothing is to be brought up after all."""
+
+    def database_name(self, context: WorkerContext, claim: Claim, pull: Pull) -> str:
+        """What the database is called that the commit's containers find."""
+
+    async def lack(self, context: WorkerContext, claim: Claim, error: NoRoom) -> None:
+        """There is no room for it."""
+
+    async def withdraw(self, context: WorkerContext, claim: Claim) -> None:
+        """Take back whatever was on its way up."""
+
+    async def discard(self, context: WorkerContext, claim: Claim, *, replaced: bool) -> None:
+        """Remove what the commit that serves by now no longer needs."""
+
+    async def came_up(self, deployment: Deployment) -> None:
+        """The commit is proven."""
+
+    async def removed(self, context: WorkerContext, claim: Claim) -> None:
+        """Remove what only this kind has, after what every preview has."""
+
+
+_PULL_REQUEST, _BASE_BRANCH = PullRequest(), BaseBranch()
+
+
 async def converge(context: WorkerContext, preview: PreviewId) -> None:
     """Act until nothing is left to do. Does nothing while another worker acts: that one sees newer generations."""
-    while (lease := await context.store.acquire(preview)) is not None:
+    while (claim := await context.store.claims.acquire(preview)) is not None:
         try:
-            with fence.under(lease.fence):
-                await run_watched(_settle(context, lease), keep(context, lease))
+            with fence.under(claim.fence):
+                await run_watched(_settle(context, claim), claim.keep_renewing())
         except LeaseLost as lost:
             _log.info("lease lost", preview=str(preview), reason=lost.message)
             return
         finally:
-            freed = await context.store.release(lease)
+            freed = await claim.release()
         if freed:
             await admission.call_next(context)
 
 
-async def _settle(context: WorkerContext, lease: Lease) -> None:
+async def _settle(context: WorkerContext, claim: Claim) -> None:
     """Answer the newest generation, and turn whatever stops us into a recorded state."""
-    generation = await context.store.renew(lease)
+    generation = await claim.renew()
+    subject: Subject = _BASE_BRANCH if claim.preview.is_template else _PULL_REQUEST
     try:
-        await _answer(context, lease, generation)
+        await _answer(context, claim, subject, generation)
     except LeaseLost:
         raise
     except Superseded as superseded:
-        await context.store.close_deployment(lease, "superseded", superseded)
+        await claim.deployments.close("superseded", superseded)
     except AuthorError as error:
-        await _fail(context, lease, generation, error)
-    except NoRoom as error:
-        if lease.preview.is_template:
-            await _try_again(context, lease, generation, Unavailable(error.message, admission.LOOK_SECONDS))
-        else:
-            await admission.join(context, lease, error)
+        await _fail(context, claim, subject, generation, error)
     except (TemporaryError, OperatorError) as error:
-        await _try_again(context, lease, generation, error)
+        await _try_again(context, claim, subject, generation, error)
     except Exception as error:  # noqa: BLE001 - the edge of the job: whatever it is must end in a recorded state
         away = of_the_machine(error)
         if away is None:
-            _log.exception("a fault of previewd's own", preview=str(lease.preview))
-        await _try_again(context, lease, generation, away or OperatorError(f"internal error: {type(error).__name__}"))
+            _log.exception("a fault of previewd's own", preview=str(claim.preview))
+        internal = OperatorError(f"internal error: {type(error).__name__}")
+        await _try_again(context, claim, subject, generation, away or internal)
 
 
-async def _answer(context: WorkerContext, lease: Lease, generation: int) -> None:
+async def _answer(context: WorkerContext, claim: Claim, subject: Subject, generation: int) -> None:
     """Look at the pull request, and do what follows."""
-    await _finish_removal(context, lease)
-    looked = await _look(context, lease)
+    row = await _without_unfinished_removal(context, claim, subject)
+    looked = await _look(context, claim, subject, row)
     if looked.pull is not None:
-        await context.store.refresh(lease, looked.pull)
+        await claim.refresh(looked.pull)
     match looked.verdict:
         case Remove(reason):
-            await _remove(context, lease, generation, reason)
+            await _remove(context, claim, subject, row, reason)
         case Wait() as wait:
-            await _wait(context, lease, generation, wait)
+            await _wait(context, claim, subject, row, wait)
         case Run(commit) if looked.pull is not None:
-            gate = Gate(context, lease, generation, commit)
-            await run_watched(_deploy(context, lease, gate, looked.pull), gate.watch())
+            gate = Gate(claim, lambda: subject.look(context, claim.preview), generation, commit)
+            await run_watched(_deploy(context, claim, subject, row, gate, looked.pull), gate.watch())
+            return
         case Run():
             raise OperatorError("a pull request that is not there was allowed to run")
+    await claim.settle(generation)
 
 
-async def _look(context: WorkerContext, lease: Lease) -> Look:
+async def _without_unfinished_removal(context: WorkerContext, claim: Claim, subject: Subject) -> Owned:
+    """A removal that was cut short is brought to its end first, even when the pull request is open again by now."""
+    row = await claim.row()
+    if row.state is not State.REMOVING:
+        return row
+    await _tear_down(context, claim, subject, row.reason)
+    return await claim.row()
+
+
+async def _look(context: WorkerContext, claim: Claim, subject: Subject, row: Owned) -> Look:
     """Ask the forge. While it does not answer nothing is brought up, but what fell is led away from all the same."""
     try:
-        return await look(context, lease.preview)
+        return await subject.look(context, claim.preview)
     except ForgeUnavailable:
-        if (fallen := await find_failure(context, lease)) is not None:
-            await lead_away(context, lease, fallen)
+        if (failure := await find_failure(context, claim, row)) is not None:
+            await lead_away(claim, failure)
         raise
 
 
-async def _deploy(context: WorkerContext, lease: Lease, gate: Gate, pull: Pull) -> None:
-    row = await context.store.own(lease)
-    answered, fallen = await _is_answered(context, lease, row, pull), await find_failure(context, lease)
-    if answered and (fallen is None or row.state is State.FAILED):
-        await _stay(context, lease, gate.generation, fallen)
+async def _deploy(context: WorkerContext, claim: Claim, subject: Subject, row: Owned, gate: Gate, pull: Pull) -> None:
+    answered, failure = await _is_answered(context, claim, subject, row, pull), await find_failure(context, claim, row)
+    if answered and (failure is None or row.state is State.FAILED):
+        await _stay(context, claim, subject, row, failure)
+        await claim.settle(gate.generation)
         return
-    if fallen is not None:
-        await lead_away(context, lease, fallen)
+    if failure is not None:
+        await lead_away(claim, failure)
     # Also after it had to wait in line, or a worker was killed while it was at it: what served is this very commit.
-    again = fallen if row.serving_commit == pull.head_commit and row.forced <= row.settled else None
+    again = failure if row.serving_commit == pull.head_commit and not row.is_forced else None
     reason = f"{again.reason}; it is brought up again" if again else f"commit {pull.head_commit[:12]} is to run"
-    if lease.preview.is_template:
-        await context.store.advance(lease, State.QUEUED, reason, commit=pull.head_commit)
-        await _make_template(context, lease, gate, pull, row.host)
-        return
-    await admission.enter(context, lease, row, pull.head_commit, reason)
-    await _run(await _open(context, lease, gate, pull, row.host), again)
+    try:
+        if await subject.enter(context, claim, row, pull, reason):
+            await _bring_up(await _open(context, claim, subject, row, gate, pull), subject, again)
+        else:
+            await claim.settle(gate.generation)
+    except NoRoom as error:
+        await subject.lack(context, claim, error)
 
 
-async def _stay(context: WorkerContext, lease: Lease, generation: int, fallen: ServingFailure | None) -> None:
-    """Nothing is to be deployed: have what serves go on, and nothing else be there."""
-    await context.store.close_deployment(lease, "ready")  # a worker killed right after the promotion left it open
-    await _discard(context, lease)
-    await discard_leftovers(context, lease)
-    if fallen is not None:
-        await keep_serving(context, lease)
-    await context.store.settle(lease, generation)
-
-
-async def _is_answered(context: WorkerContext, lease: Lease, row: Row[Any], pull: Pull) -> bool:
-    """Whether this commit came up already, or failed; of a branch, whether there is a template of it by now."""
-    if row.commit != pull.head_commit or row.state not in (State.READY, State.FAILED) or row.forced > row.settled:
+async def _is_answered(context: WorkerContext, claim: Claim, subject: Subject, row: Owned, pull: Pull) -> bool:
+    """Whether this commit came up already, or failed."""
+    if row.commit != pull.head_commit or row.is_forced or row.state not in (State.READY, State.FAILED):
         return False
-    return (
-        not lease.preview.is_template or row.state is State.FAILED or await base_branch.is_whole(context, lease, pull)
+    return row.state is State.FAILED or await subject.is_there(context, claim, pull)
+
+
+async def _stay(
+    context: WorkerContext, claim: Claim, subject: Subject, row: Owned, failure: ServingFailure | None
+) -> None:
+    """Nothing is to be deployed: have what serves go on, and nothing else be there."""
+    await claim.deployments.close("ready")  # a worker killed right after the promotion left it open
+    await _discard(context, claim, subject)
+    await discard_leftovers(context, claim, row.database)
+    if failure is not None:
+        await keep_serving(context, claim)
+
+
+async def _open(
+    context: WorkerContext, claim: Claim, subject: Subject, row: Owned, gate: Gate, pull: Pull
+) -> Deployment:
+    number = await claim.deployments.start(gate.generation, pull.head_commit)
+    return Deployment(
+        context=context,
+        claim=claim,
+        gate=gate,
+        pull=pull,
+        host=row.host,
+        database_name=subject.database_name(context, claim, pull),
+        number=number,
+        journal=Journal(context.store.logs, number),
     )
 
 
-async def _make_template(context: WorkerContext, lease: Lease, gate: Gate, pull: Pull, host: str) -> None:
-    """Have the template of a base branch, when no pull request has to wait for that."""
-    if await base_branch.is_whole(context, lease, pull):
-        await context.store.advance(lease, State.READY, f"{pull.base_branch} is a template")
-        await context.store.settle(lease, gate.generation)
-        return
-    await base_branch.require_quiet(context)
-    await _run(await _open(context, lease, gate, pull, host))
-
-
-async def _open(context: WorkerContext, lease: Lease, gate: Gate, pull: Pull, host: str) -> Deployment:
-    number = await context.store.start_deployment(lease, gate.generation, pull.head_commit)
-    journal = Journal(context.store, number)
-    return Deployment(context=context, lease=lease, gate=gate, pull=pull, host=host, number=number, journal=journal)
-
-
-async def _run(deployment: Deployment, fallen: ServingFailure | None = None) -> None:
-    """Bring the commit up; again, if it has `fallen`."""
-    store, lease = deployment.context.store, deployment.lease
+async def _bring_up(deployment: Deployment, subject: Subject, failure: ServingFailure | None) -> None:
+    """Run the steps for the commit; again, if what it served with fell by this `failure`."""
+    context, claim = deployment.context, deployment.claim
     try:
-        if fallen is not None:
-            await tell(deployment, fallen)
-            await require_another_life(deployment, fallen)
-        for step, run in TEMPLATE_STEPS if lease.preview.is_template else STEPS:
+        if failure is not None:
+            await tell(deployment, failure)
+            await require_another_life(deployment, failure)
+        for step, run in subject.steps:
             await deployment.enter(step, STATE_DURING[step])
             await run(deployment)
             await deployment.leave()
     except PreviewdError as error:
         await explain(deployment, error)
-        deployment.journal.conceal_in(error)
         raise
     finally:
         await deployment.journal.close()
-    await store.close_deployment(lease, "ready")
-    await _discard(deployment.context, lease, replaced=True)
-    await base_branch.want(deployment)
-    await store.settle(lease, deployment.gate.generation)
-    if await find_failure(deployment.context, lease) is not None:  # what ends while a worker is at it goes unheard
-        await store.looks.once_more(lease.preview)
+    await claim.deployments.close("ready")
+    await _discard(context, claim, subject, replaced=True)
+    await subject.came_up(deployment)
+    await claim.settle(deployment.gate.generation)
+    if await find_failure(context, claim, await claim.row()) is not None:
+        # What ends while a worker is at it goes unheard.
+        await context.store.generations.look_once_more(claim.preview)
 
 
-async def _fail(context: WorkerContext, lease: Lease, generation: int, error: AuthorError) -> None:
+async def _fail(context: WorkerContext, claim: Claim, subject: Subject, generation: int, error: AuthorError) -> None:
     """The commit is at fault: say so, take its containers away, and leave alone what an older commit serves."""
-    await context.store.close_deployment(lease, "failed", error)
-    row = await context.store.own(lease)
-    if row.serving_commit == row.commit and row.serving_upstream is None:
-        await context.store.unroute(lease)  # it served, fell, and did not come up again
-    await _withdraw(context, lease)
-    await context.store.advance(lease, State.FAILED, error.message)
-    await keep_serving(context, lease)
-    await context.store.settle(lease, generation)
+    await claim.deployments.close("failed", error)
+    row = await claim.row()
+    if row.serving_commit == row.commit and row.serving.upstream is None:
+        await claim.serving.unroute()  # it served, fell, and did not come up again
+    await _withdraw(context, claim, subject)
+    await claim.advance(State.FAILED, error.message)
+    await keep_serving(context, claim)
+    await claim.settle(generation)
 
 
-async def _withdraw(context: WorkerContext, lease: Lease) -> None:
+async def _withdraw(context: WorkerContext, claim: Claim, subject: Subject) -> None:
     """Take back whatever was on its way up, and the images that were needed for it alone."""
-    await (base_branch.clean_up(context, lease) if lease.preview.is_template else withdraw(context, lease))
-    await tidy_images(context, lease.preview.repository)
+    await subject.withdraw(context, claim)
+    await tidy_images(context, claim.preview.repository)
 
 
-async def _wait(context: WorkerContext, lease: Lease, generation: int, wait: Wait) -> None:
-    row = await context.store.own(lease)
+async def _discard(context: WorkerContext, claim: Claim, subject: Subject, *, replaced: bool = False) -> None:
+    """Remove what the commit that serves by now no longer needs, and the images that were needed for it alone."""
+    await subject.discard(context, claim, replaced=replaced)
+    await tidy_images(context, claim.preview.repository)
+
+
+async def _wait(context: WorkerContext, claim: Claim, subject: Subject, row: Owned, wait: Wait) -> None:
     if row.state is State.REMOVED:
-        await context.store.advance(lease, State.QUEUED, "the pull request is open again")
+        await claim.advance(State.QUEUED, "the pull request is open again")
     if not wait.keeps_serving:
-        await context.store.unroute(lease)
-    await context.store.close_deployment(lease, "interrupted")  # a killed worker left it open
-    await _withdraw(context, lease)
-    await discard_leftovers(context, lease)
-    await context.store.advance(lease, State.WAITING, wait.reason)
-    await keep_serving(context, lease)
-    await context.store.settle(lease, generation)
+        await claim.serving.unroute()
+    await claim.deployments.close("interrupted")  # a killed worker left it open
+    await _withdraw(context, claim, subject)
+    await discard_leftovers(context, claim, (await claim.row()).database)
+    await claim.advance(State.WAITING, wait.reason)
+    await keep_serving(context, claim)
 
 
-async def _discard(context: WorkerContext, lease: Lease, *, replaced: bool = False) -> None:
-    """Remove what the commit that serves by now no longer needs; nothing of a base branch does."""
-    if lease.preview.is_template:
-        await base_branch.clean_up(context, lease)
-    else:
-        await discard_unserving(context, lease, replaced=replaced)
-        await discard_snapshot(context, lease)
-    await tidy_images(context, lease.preview.repository)
+async def _remove(context: WorkerContext, claim: Claim, subject: Subject, row: Owned, reason: str) -> None:
+    if row.state is not State.REMOVED or row.is_forced:
+        await claim.advance(State.REMOVING, reason)
+        await _tear_down(context, claim, subject, reason)
 
 
-async def _finish_removal(context: WorkerContext, lease: Lease) -> None:
-    """A removal that was cut short is brought to its end first, even when the pull request is open again by now."""
-    row = await context.store.own(lease)
-    if row.state is State.REMOVING:
-        await _tear_down(context, lease, row.reason)
-
-
-async def _remove(context: WorkerContext, lease: Lease, generation: int, reason: str) -> None:
-    row = await context.store.own(lease)
-    if row.state is not State.REMOVED or row.forced > row.settled:
-        await context.store.advance(lease, State.REMOVING, reason)
-        await _tear_down(context, lease, reason)
-    await context.store.settle(lease, generation)
-
-
-async def _tear_down(context: WorkerContext, lease: Lease, reason: str) -> None:
-    await context.store.close_deployment(lease, "interrupted")  # a killed worker left it open
-    await teardown.run(context, lease)
-    if lease.preview.is_template:
-        await base_branch.drop_all(context, lease.preview.repository)
-    await context.store.advance(lease, State.REMOVED, reason, commit=None, secrets=None, database=None)
+async def _tear_down(context: WorkerContext, claim: Claim, subject: Subject, reason: str) -> None:
+    await claim.deployments.close("interrupted")  # a killed worker left it open
+    await teardown.run(context, claim)
+    await subject.removed(context, claim)
+    await claim.advance(State.REMOVED, reason, commit=None, secrets=None, database=None)
 
 
 async def _try_again(
-    context: WorkerContext, lease: Lease, generation: int, error: TemporaryError | OperatorError
+    context: WorkerContext, claim: Claim, subject: Subject, generation: int, error: TemporaryError | OperatorError
 ) -> None:
     """Wait and repeat; after too many tries say so and stop, but never stop removing."""
-    row = await context.store.own(lease)
-    await context.store.close_deployment(lease, "failed", error)
+    row = await claim.row()
+    await claim.deployments.close("failed", error)
     if _is_hopeless(error, row.attempts + 1) and row.state is not State.REMOVING:
-        await _give_up(context, lease, generation, error)
+        await _give_up(context, claim, subject, generation, error)
     elif isinstance(error, Unavailable):
         seconds = max(MIN_PAUSE_SECONDS, error.retry_after)
-        await context.store.postpone(lease, f"{error.message}; trying again", seconds, counts=False)
+        await claim.postpone(f"{error.message}; trying again", seconds, counts=False)
     else:
         seconds = max(MIN_PAUSE_SECONDS, 2.0 ** min(row.attempts, MAX_DOUBLINGS))
-        await context.store.postpone(lease, f"{error.message}; trying again", seconds)
+        await claim.postpone(f"{error.message}; trying again", seconds)
 
 
 def _is_hopeless(error: TemporaryError | OperatorError, attempts: int) -> bool:
@@ -300,10 +320,12 @@ def _is_hopeless(error: TemporaryError | OperatorError, attempts: int) -> bool:
             return attempts >= MAX_TEMPORARY_ATTEMPTS
 
 
-async def _give_up(context: WorkerContext, lease: Lease, generation: int, error: PreviewdError) -> None:
+async def _give_up(
+    context: WorkerContext, claim: Claim, subject: Subject, generation: int, error: PreviewdError
+) -> None:
     """Stop, and take away what came up if that can be done: the fault may be in the way of this too."""
-    _log.error("given up", preview=str(lease.preview), reason=error.message, remedy=error.remedy)
+    _log.error("given up", preview=str(claim.preview), reason=error.message, remedy=error.remedy)
     with contextlib.suppress(TemporaryError, OperatorError):
-        await _withdraw(context, lease)
-    await context.store.advance(lease, State.FAILED, error.message)
-    await context.store.settle(lease, generation)
+        await _withdraw(context, claim, subject)
+    await claim.advance(State.FAILED, error.message)
+    await claim.settle(generation)

@@ -25,10 +25,12 @@ from orchestrator.runtime.concurrency import run_all, run_watched
 from orchestrator.runtime.installation import load_settings
 from orchestrator.runtime.queue import open_queue
 from orchestrator.runtime.settings import Settings, asyncpg_url
+from orchestrator.store.connection import connect
 from orchestrator.store.encryption import Encryption
+from orchestrator.store.faults import DATABASE_FAULTS
 from orchestrator.store.queries import Queries
 from orchestrator.store.revision import require_current
-from orchestrator.store.store import DATABASE_FAULTS, Store, connect
+from orchestrator.store.store import Store
 from worker.context.build_slots import BuildSlots
 from worker.context.context import WorkerContext
 from worker.context.machine import WatchedMachine
@@ -103,7 +105,7 @@ async def open_context(settings: Settings) -> AsyncIterator[WorkerContext]:
     proxy = httpx.AsyncClient(base_url=f"http://{settings.proxy_address or settings.proxy_listen}", timeout=10)
     try:
         await _require_database(database)
-        store = Store(database)
+        store = Store.of(database)
         yield WorkerContext(
             settings=settings,
             store=store,

@@ -1,4 +1,4 @@
-"""What serves, held against the Engine before it is believed, and what is done when it has fallen.
+"""What serves, held against the Engine before it is believed, and what is done when it has found.
 
 A container's address may be another's as soon as it has ended, so visitors are led away first. The commit that is
 wanted is then brought up again by the usual steps (`converge`); an older one, which may go on serving while the newest
@@ -10,20 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Address
-from typing import Any
 
 import structlog
-from sqlalchemy import Row
 
 from orchestrator.ports.engine import ContainerStatus
 from orchestrator.preview.errors import LaunchError
-from orchestrator.preview.names import Names
 from orchestrator.preview.records import Serving
-from orchestrator.reconcile.liveness import Failure, fall
-from orchestrator.reporting.remedies import remedy_for
+from orchestrator.reconcile.liveness import Failure, failure_of
+from orchestrator.store.claims import Claim
 from orchestrator.store.encryption import DATABASE_PASSWORD
-from orchestrator.store.known import serving_of
-from orchestrator.store.store import Lease
+from orchestrator.store.owned import Owned
 from worker.cleanup.unserving import discard_unserving
 from worker.containers.endings import LOG_TAIL
 from worker.context.context import WorkerContext
@@ -40,83 +36,82 @@ _log = structlog.get_logger()
 class ServingFailure:
     """What serves does not stand."""
 
-    fall: Failure
+    failure: Failure
     lines: tuple[str, ...]
     """What the container printed last, as it was printed."""
 
     @property
     def reason(self) -> str:
-        return self.fall.reason
+        return self.failure.reason
 
 
-async def find_failure(context: WorkerContext, lease: Lease) -> ServingFailure | None:
+async def find_failure(context: WorkerContext, claim: Claim, row: Owned) -> ServingFailure | None:
     """Ask the Engine whether what serves stands; None when it does, or nothing serves."""
-    row = await context.store.own(lease)
-    if not row.serving_containers:
+    if not row.serving.containers:
         return None
-    found = fall(serving_of(row), await _present(context, lease), context.settings.memory_bytes)
+    found = failure_of(row.serving, await _present(context, claim), context.settings.memory_bytes)
     if found is None:
         return None
     lines = await context.engine.logs(found.container, LOG_TAIL) if found.container else ()
-    return ServingFailure(fall=found, lines=lines)
+    return ServingFailure(failure=found, lines=lines)
 
 
-async def lead_away(context: WorkerContext, lease: Lease, fallen: ServingFailure) -> None:
+async def lead_away(claim: Claim, found: ServingFailure) -> None:
     """Lead nobody to an address that may be another's by now."""
-    _log.info("fallen", preview=str(lease.preview), reason=fallen.reason)
-    if fallen.fall.is_routed:
-        await context.store.hide(lease)
+    _log.info("what serves has failed", preview=str(claim.preview), reason=found.reason)
+    if found.failure.is_routed:
+        await claim.serving.hide()
 
 
-async def require_another_life(deployment: Deployment, fallen: ServingFailure) -> None:
+async def require_another_life(deployment: Deployment, found: ServingFailure) -> None:
     """Raises LaunchError when this commit ends by itself again and again."""
-    store = deployment.context.store
-    if fallen.fall.by_itself and await store.lives(deployment.lease, deployment.commit, LIVES_WITHIN) >= LIVES:
+    if (
+        found.failure.by_itself
+        and await deployment.claim.deployments.times_ready(deployment.commit, LIVES_WITHIN) >= LIVES
+    ):
         minutes = int(LIVES_WITHIN.total_seconds() // 60)
         raise LaunchError(
-            f"{fallen.reason}, after it had come up {LIVES} times within {minutes} minutes",
-            remedy_for(fallen.lines) or "see its last lines, and push a commit that stays up",
-            fallen.lines,
+            f"{found.reason}, after it had come up {LIVES} times within {minutes} minutes",
+            "see its last lines, and push a commit that stays up",
+            found.lines,
         )
 
 
-async def tell(deployment: Deployment, fallen: ServingFailure) -> None:
+async def tell(deployment: Deployment, found: ServingFailure) -> None:
     """Say in the log and on the pull request why a commit that was ready is brought up again."""
     await deployment.secret(DATABASE_PASSWORD)  # loads all of them, so that none is told
-    said = deployment.journal.clean(f"it is brought up again, because {fallen.reason}")
+    said = deployment.journal.clean(f"it is brought up again, because {found.reason}")
     deployment.notes.append(said)
     await deployment.journal.say(said)
-    for line in fallen.lines:
+    for line in found.lines:
         await deployment.journal.say(f"  {line}")
 
 
-async def keep_serving(context: WorkerContext, lease: Lease) -> None:
+async def keep_serving(context: WorkerContext, claim: Claim) -> None:
     """Have the older commit serve on while the newest may not or cannot: start it again, or let nothing serve."""
-    fallen = await find_failure(context, lease)
-    if fallen is None or not fallen.fall.is_routed:
+    row = await claim.row()
+    found = await find_failure(context, claim, row)
+    if found is None or not found.failure.is_routed:
         return
-    await lead_away(context, lease, fallen)
-    row = await context.store.own(lease)
-    upstream = None if fallen.fall.soon else await _start_again(context, lease, row)
+    await lead_away(claim, found)
+    upstream = None if found.failure.soon else await _start_again(context, claim, row)
     if upstream is not None:
-        _log.info("started again", preview=str(lease.preview), upstream=upstream)
-        await context.store.show(lease, upstream)
+        _log.info("started again", preview=str(claim.preview), upstream=upstream)
+        await claim.serving.show(upstream)
         return
     commit = (row.serving_commit or "")[:12]
-    await context.store.unroute(lease)
-    await discard_unserving(context, lease)
-    await context.store.advance(
-        lease, row.state, f"{row.reason}; {commit} served, and does not any more: {fallen.reason}"
-    )
+    await claim.serving.unroute()
+    await discard_unserving(context, claim)
+    await claim.advance(row.state, f"{row.reason}; {commit} served, and does not any more: {found.reason}")
 
 
-async def _start_again(context: WorkerContext, lease: Lease, row: Row[Any]) -> str | None:
+async def _start_again(context: WorkerContext, claim: Claim, row: Owned) -> str | None:
     """Start what ran; returns where visitors are to be led, or None when it does not run."""
-    serving = serving_of(row)
-    for status in _in_order(await _present(context, lease), serving):
+    serving = row.serving
+    for status in _in_order(await _present(context, claim), serving):
         with contextlib.suppress(LaunchError):
             await context.engine.start(status.id)
-    present = {status.name: status for status in await _present(context, lease)}
+    present = {status.name: status for status in await _present(context, claim)}
     routed = present.get(serving.routed_name)
     if routed is None or not routed.running:
         return None
@@ -133,11 +128,11 @@ def _in_order(present: Iterable[ContainerStatus], serving: Serving) -> list[Cont
 async def _address(context: WorkerContext, status: ContainerStatus) -> str | None:
     """On a network of the preview, one that also leads outwards first: the proxy may be a container itself."""
     for name, address in sorted(status.addresses.items(), key=lambda item: ("-internal" in item[0], item[0])):
-        subnet = await context.store.subnet_of(name)
+        subnet = await context.store.subnets.of(name)
         if subnet is not None and IPv4Address(address) in subnet:
             return address
     return None
 
 
-async def _present(context: WorkerContext, lease: Lease) -> list[ContainerStatus]:
-    return await context.engine.containers(Names(instance=context.settings.instance, preview=lease.preview).labels())
+async def _present(context: WorkerContext, claim: Claim) -> list[ContainerStatus]:
+    return await context.engine.containers(context.names(claim.preview).labels())

@@ -24,7 +24,6 @@ from orchestrator.adapters.postgres import PostgresDatabases
 from orchestrator.cli import adapters
 from orchestrator.cli.conventions import DONE, NOT_WELL, UnclearId
 from orchestrator.cli.previews import Running, open_running, print_columns, print_json, the_one, wake
-from orchestrator.databases.record import DatabaseRecord
 from orchestrator.preview.errors import OperatorError
 from orchestrator.preview.names import MARK_LENGTH, Names, was_asked_for
 from orchestrator.preview.records import Preview
@@ -32,10 +31,9 @@ from orchestrator.reporting.text import age, clean
 from orchestrator.runtime.units import size_told
 from orchestrator.store import dumps
 from orchestrator.store.backups import Backup, Schedule
+from orchestrator.store.claims import Claim, under_claim
 from orchestrator.store.dumps import Source
 from orchestrator.store.encryption import Encryption
-from orchestrator.store.leasing import with_lease
-from orchestrator.store.store import Lease
 
 KEPT_SNAPSHOTS = 3
 """Each takes the room of a whole database."""
@@ -83,8 +81,8 @@ async def restore(which: str, source: str) -> int:
     """A dump, a backup or a snapshot in the place of what the database holds."""
     async with _at(which) as at:
         found = await _found(at, source)
-        await with_lease(at.running.store, at.preview.id, lambda lease: _replace(at, lease, found))
-        generation = await at.running.store.force(at.preview.id)
+        await under_claim(at.running.store.claims, at.preview.id, lambda claim: _replace(at, claim, found))
+        generation = await at.running.store.generations.force(at.preview.id)
         when = await wake(at.running.settings, at.preview, generation)
     print(f"{at.preview.id} has the data of {source}, and will be deployed again{when}")
     return DONE
@@ -93,7 +91,7 @@ async def restore(which: str, source: str) -> int:
 async def reset(which: str) -> int:
     """Asked for here, done by the worker when it deploys."""
     async with _at(which) as at:
-        generation = await at.running.store.request_reset(at.preview.id)
+        generation = await at.running.store.generations.reset(at.preview.id)
         when = await wake(at.running.settings, at.preview, generation)
     print(f"the database of {at.preview.id} will be made anew{when}")
     return DONE
@@ -104,12 +102,12 @@ async def snapshot(which: str) -> int:
     async with _at(which) as at:
         number = int(time.time())
 
-        async def copy(_: Lease) -> None:
+        async def copy(_: Claim) -> None:
             await at.databases.snapshot(at.source.name, at.names.snapshot(number))
             for old in (await _snapshots(at))[KEPT_SNAPSHOTS:]:
                 await at.databases.remove(at.names.snapshot(old))
 
-        await with_lease(at.running.store, at.preview.id, copy)
+        await under_claim(at.running.store.claims, at.preview.id, copy)
     print(f"kept as s{number}: `previewd db restore {at.preview.id} s{number}` goes back to it")
     return DONE
 
@@ -175,8 +173,8 @@ def _unknown(at: _At, message: str) -> UnclearId:
     return UnclearId(message, f"`previewd db backups {at.preview.id}` lists what there is; a file may be named as ./1")
 
 
-async def _replace(at: _At, lease: Lease, found: Path | int) -> None:
-    record = DatabaseRecord.read((await at.running.store.own(lease)).database)
+async def _replace(at: _At, claim: Claim, found: Path | int) -> None:
+    record = (await claim.row()).database
     if record is None or record.rollback is not None:
         raise OperatorError(
             f"a commit that does not serve yet has changed the database of {at.preview.id}",
@@ -185,13 +183,13 @@ async def _replace(at: _At, lease: Lease, found: Path | int) -> None:
     # What containers did to the present database, the next deployment has to do again. Written down before the effect.
     renewed = dataclasses.replace(record, resets=secrets.randbits(4 * MARK_LENGTH))
     if isinstance(found, int):
-        await at.running.store.keep_database(lease, renewed)
+        await claim.keep_database(renewed)
         await at.databases.reset(at.source.name, source=at.names.snapshot(found))
         return
     async with at.databases.replacing(at.source.name) as empty:
         clients = await at.databases.clients(at.source.name, at.source.password, database=empty)
         await clients.restore(found)
-        await at.running.store.keep_database(lease, renewed)
+        await claim.keep_database(renewed)
 
 
 async def _snapshots(at: _At) -> list[int]:

@@ -25,8 +25,9 @@ from orchestrator.runtime.installation import load_settings
 from orchestrator.runtime.queue import open_queue
 from orchestrator.runtime.settings import Settings, asyncpg_url
 from orchestrator.store import migrate as schema
+from orchestrator.store.connection import connect
 from orchestrator.store.queries import Queries
-from orchestrator.store.store import Store, connect
+from orchestrator.store.store import Store
 
 POLL_SECONDS = 0.5
 PAGE_LINES = 1000
@@ -99,7 +100,7 @@ async def deploy(which: str) -> int:
     """Ask for a deployment, and wake a worker if Redis is there."""
     async with open_running() as running:
         preview = await the_one(running.queries, which)
-        generation = await running.store.force(preview.id)
+        generation = await running.store.generations.force(preview.id)
         when = await wake(running.settings, preview, generation)
     print(f"{preview.id} will be deployed again{when}")
     return DONE
@@ -111,7 +112,7 @@ async def open_running() -> AsyncIterator[Running]:
     settings = load_settings()
     engine = connect(asyncpg_url(settings.database_url), pool_size=1)
     try:
-        yield Running(settings=settings, engine=engine, store=Store(engine), queries=Queries(engine))
+        yield Running(settings=settings, engine=engine, store=Store.of(engine), queries=Queries(engine))
     except BrokenPipeError:  # it is our output's, not the database's
         raise
     except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:

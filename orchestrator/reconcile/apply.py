@@ -15,7 +15,7 @@ from orchestrator.preview.state import PreviewId
 from orchestrator.reconcile.observe import Reach
 from orchestrator.reconcile.world import Action, Do, Kind
 from orchestrator.runtime.data_dir import discard_remains
-from orchestrator.store.store import Delivery, Hint
+from orchestrator.store.deliveries import Delivery, Hint
 
 _log = structlog.get_logger()
 
@@ -39,13 +39,13 @@ async def apply(reach: Reach, actions: Iterable[Action]) -> None:
 
 
 async def _ask_for(reach: Reach, action: Action, preview: PreviewId) -> None:
-    looks = reach.store.looks
-    if not await looks.has(preview):
+    generations = reach.store.generations
+    if not await reach.store.known.has(preview):
         await _hint(reach, preview, action.reason)
     elif action.do is Do.CLEAR:
-        await looks.clear(preview)
+        await generations.clear(preview)
     else:
-        await looks.look(preview)
+        await generations.look(preview)
 
 
 async def _hint(reach: Reach, preview: PreviewId, reason: str) -> None:
@@ -54,7 +54,7 @@ async def _hint(reach: Reach, preview: PreviewId, reason: str) -> None:
     One of a repository that neither we nor the forge know stays: another previewd may have our instance's name.
     """
     pull = await reach.forge.pull(preview.repository, preview.number)
-    if pull is None and not await reach.store.looks.has_any_of(preview.repository):
+    if pull is None and not await reach.store.known.has_any_of(preview.repository):
         return
     name = pull.repository_name if pull else f"repository-{preview.repository}"
     template, domain = reach.settings.host_template, reach.settings.domain
@@ -70,20 +70,20 @@ async def _hint(reach: Reach, preview: PreviewId, reason: str) -> None:
         ),
     )
     delivery = Delivery(id=str(uuid4()), event="reconcile", action=None, outcome="accepted", reason=reason)
-    await reach.store.record(delivery, hint)
+    await reach.store.deliveries.record(delivery, hint)
 
 
 async def _remove(reach: Reach, action: Action) -> None:
     """What nobody owns. Who has come to own it since the plan was made keeps it."""
     match action.kind:
         case Kind.CHECKOUT if action.preview is not None:  # of a whole repository: one that has a ref by now stays
-            if action.preview.repository not in await reach.store.live_repositories():
+            if action.preview.repository not in await reach.store.known.live_repositories():
                 await reach.sources.remove(action.preview.repository, action.preview.number)
         case Kind.FILES:
             await asyncio.to_thread(discard_remains, reach.settings.data_dir.resolve(), action.name)
         case Kind.CACHE:
             await reach.engine.limit_build_cache(reach.settings.build_cache_bytes)
-        case _ if action.preview is None or not await reach.store.looks.has(action.preview):
+        case _ if action.preview is None or not await reach.store.known.has(action.preview):
             await _remove_thing(reach, action)
         case _:
             _log.info("left as it is: it has an owner by now", name=action.name)

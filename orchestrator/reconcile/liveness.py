@@ -40,7 +40,7 @@ class Failure:
     """Whether it ended by itself soon after its last start."""
 
 
-def fall(serving: Serving, present: Iterable[ContainerStatus], memory_bytes: int = 0) -> Failure | None:
+def failure_of(serving: Serving, present: Iterable[ContainerStatus], memory_bytes: int = 0) -> Failure | None:
     """What is wrong with it first of all; None when it stands. `memory_bytes` is the limit that is told."""
     found = {status.name: status for status in present if status.name in serving.containers}
     return _routed_failure(serving, found, memory_bytes) or _other_failure(serving, found, memory_bytes)

@@ -73,15 +73,15 @@ class Observed:
 async def observe(reach: Reach, *, ask_forge: bool, measure_cache: bool = False) -> Observed:
     """Look at everything once; at the forge, and at how large the build cache is, only if that is asked for."""
     unknown: set[Kind] = set()
-    looks = reach.store.looks
-    before = await looks.known()
+    known = reach.store.known
+    before = await known.all()
     actual = await _actual(reach, before, unknown)
     if measure_cache:
         cache = await _unless_away(reach.engine.build_cache_bytes(), [Kind.CACHE], unknown)
         actual = replace(actual, build_cache_bytes=cache)
     pulls = await _open_pulls(reach, before.values(), unknown) if ask_forge else {}
     # Read last: who began while we looked must not have his things taken for leaked.
-    images, after = await reach.queries.images(), await looks.known()
+    images, after = await reach.queries.images(), await known.all()
     previews = {
         preview: replace(known, steady=_stood_still(before.get(preview), known)) for preview, known in after.items()
     }
@@ -114,7 +114,7 @@ async def _actual(reach: Reach, known: Mapping[PreviewId, Known], unknown: set[K
     )
     routes, subnets, checkouts, files, backups, left = await asyncio.gather(
         part(_routes(reach, known.values()), Kind.ROUTE),
-        part(reach.store.looks.subnets(), Kind.SUBNET),
+        part(reach.store.subnets.owners(), Kind.SUBNET),
         part(reach.sources.kept(), Kind.CHECKOUT),
         part(asyncio.to_thread(_folders, data / "binds"), Kind.FILES),
         part(asyncio.to_thread(_folders, data / "backups"), Kind.BACKUPS),

@@ -16,7 +16,7 @@ from orchestrator.preview.names import DatabaseKind, Names
 from orchestrator.preview.records import Known
 from orchestrator.preview.state import PreviewId, State
 from orchestrator.preview.trust import Pull, Run, Verdict, Wait, may_run
-from orchestrator.reconcile.liveness import fall
+from orchestrator.reconcile.liveness import failure_of
 from orchestrator.reconcile.world import Action, Actual, Do, Kind, Wanted
 
 _READERS = ("triage", "read", "none")
@@ -107,7 +107,7 @@ def _serving(wanted: Wanted, actual: Actual, memory_bytes: int) -> Iterator[Acti
         return
     present = _by_preview(actual.containers)
     for known in _steady(wanted):
-        found = fall(known.serving, present.get(known.preview, ()), memory_bytes)
+        found = failure_of(known.serving, present.get(known.preview, ()), memory_bytes)
         if found and (found.is_routed or known.state is State.READY):
             yield Action(
                 do=Do.LOOK,

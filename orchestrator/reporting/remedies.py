@@ -68,9 +68,13 @@ _NO_CONNECTIONS = re.compile(
 )
 
 
-def database_remedy(lines: Sequence[str], tree: MigrationTree | None, connections: int) -> str:
-    """What the output, the commit's migrations and the role's limit together say; empty where they say nothing."""
+def remedy_for(lines: Sequence[str], tree: MigrationTree | None, connections: int) -> str:
+    """The remedy that the output, the commit's migrations and the role's limit suggest; empty for none."""
     text = "\n".join(lines)
+    return _of_the_database(text, tree, connections) or _of_a_usual_fault(text)
+
+
+def _of_the_database(text: str, tree: MigrationTree | None, connections: int) -> str:
     faults = diagnose(tree) if tree is not None else ()
     if _SEVERAL_HEADS.search(text):
         found = " ".join(f"{fault.place}: {fault.message}. {fault.remedy}" for fault in faults)
@@ -95,9 +99,8 @@ def database_remedy(lines: Sequence[str], tree: MigrationTree | None, connection
     return ""
 
 
-def remedy_for(lines: Sequence[str]) -> str:
-    """The remedy that the output suggests, or nothing. The first rule that fits decides."""
-    text = "\n".join(lines)
+def _of_a_usual_fault(text: str) -> str:
+    """The first rule that fits decides."""
     for rule in _RULES:
         found = re.search(rule.pattern, text)
         if found:

@@ -1,4 +1,4 @@
-"""Which backups of previews' databases there are, and when the next is due: the rows. `dumping` takes them.
+"""Which backups of previews' databases there are, and when the next is due: the rows. `dumps` takes them.
 
 They go with their preview: who wants to keep one takes a dump to a file of their own.
 """
@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.preview.state import PreviewId
-from orchestrator.store.conditions import of
+from orchestrator.store.conditions import key, of
 from orchestrator.store.tables import backup_schedules, backups
 
 USUAL_KEEP = 7
@@ -51,7 +51,7 @@ class Backups:
     async def schedule(self, preview: PreviewId, every: timedelta, keep: int) -> None:
         """From now on take one every so often, the first at once."""
         values = {"every_seconds": round(every.total_seconds()), "keep": keep, "due_at": func.now()}
-        statement = postgresql.insert(backup_schedules).values(**_key(preview), **values)
+        statement = postgresql.insert(backup_schedules).values(**key(preview), **values)
         async with self._engine.begin() as connection:
             await connection.execute(
                 statement.on_conflict_do_update(index_elements=["repository", "number"], set_=values)
@@ -86,7 +86,7 @@ class Backups:
         """Record one. What failed before it is of no interest any more."""
         async with self._engine.begin() as connection:
             await connection.execute(delete(backups).where(of(backups, preview), backups.c.file == ""))
-            statement = insert(backups).values(**_key(preview), file=file, bytes=size).returning(backups)
+            statement = insert(backups).values(**key(preview), file=file, bytes=size).returning(backups)
             return _backup((await connection.execute(statement)).one())
 
     async def failed(self, preview: PreviewId, error: str) -> None:
@@ -94,7 +94,7 @@ class Backups:
         soon = func.now() + timedelta(seconds=AGAIN_SECONDS)
         async with self._engine.begin() as connection:
             await connection.execute(delete(backups).where(of(backups, preview), backups.c.file == ""))
-            await connection.execute(insert(backups).values(**_key(preview), error=error))
+            await connection.execute(insert(backups).values(**key(preview), error=error))
             await connection.execute(
                 update(backup_schedules)
                 .where(of(backup_schedules, preview))
@@ -121,13 +121,9 @@ class Backups:
 
 
 async def forget_all(connection: AsyncConnection, preview: PreviewId) -> None:
-    """The preview is removed. Done by `store`, which looks at the lease in the same transaction."""
+    """The preview is removed. Done by its claim, which looks at the lease in the same transaction."""
     for table in (backups, backup_schedules):
         await connection.execute(delete(table).where(of(table, preview)))
-
-
-def _key(preview: PreviewId) -> dict[str, int]:
-    return {"repository": preview.repository, "number": preview.number}
 
 
 def _backup(row: Row[Any]) -> Backup:

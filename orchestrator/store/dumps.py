@@ -19,9 +19,9 @@ from orchestrator.runtime.concurrency import in_thread
 from orchestrator.runtime.data_dir import remove_folder
 from orchestrator.runtime.settings import Settings
 from orchestrator.store.backups import USUAL_KEEP, Backup, Backups
+from orchestrator.store.claims import Claim
 from orchestrator.store.encryption import DATABASE_PASSWORD, Encryption
 from orchestrator.store.queries import Queries
-from orchestrator.store.store import Lease, Store
 
 _ABANDONED_SECONDS = 3600.0
 """A file that no row names is a killed run's, when nothing was written to it for so long."""
@@ -71,10 +71,10 @@ async def take(databases: Databases, rows: Backups, directory: Path, source: Sou
     return taken
 
 
-async def remove_all(store: Store, settings: Settings, lease: Lease) -> None:
+async def remove_all(claim: Claim, settings: Settings) -> None:
     """The preview is removed, and its backups with it."""
-    await store.forget_backups(lease)
-    await in_thread(remove_folder, folder(settings, lease.preview))
+    await claim.forget_backups()
+    await in_thread(remove_folder, folder(settings, claim.preview))
 
 
 @contextmanager

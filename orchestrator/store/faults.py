@@ -15,6 +15,15 @@ _AWAY = ("08", "53", "57")
 
 OWN_POSTGRES = "previewd's own Postgres"
 
+DATABASE_FAULTS: tuple[type[Exception], ...] = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+"""What comes out of the store when Postgres does not answer, or has not our tables."""
+
 
 def of_the_machine(error: Exception) -> Unavailable | None:
     """What is away or full, to be waited for; None when the fault is one of previewd's own."""

@@ -1,4 +1,4 @@
-"""What workers found of the things that they need, as rows: written by `worker.health`, read by the web process."""
+"""What workers found of the things that they need, as rows: `worker.upkeep.health` writes them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,7 +8,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.runtime.health import Dependency
-from orchestrator.store.tables import CHANNEL, dependencies
+from orchestrator.store.conditions import notify
+from orchestrator.store.tables import dependencies
 
 
 class DependencyHealth:
@@ -30,7 +31,7 @@ class DependencyHealth:
             before = set(await connection.scalars(query))
             await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values).values(rows))
             if before != set(await connection.scalars(query)):
-                await connection.execute(select(func.pg_notify(CHANNEL, "all")))  # open pages show it at once
+                await notify(connection, "all")  # open pages show it at once
 
     async def all(self) -> tuple[list[Dependency], datetime]:
         """All that was recorded, and what time it is by the same clock."""

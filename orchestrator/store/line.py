@@ -1,22 +1,26 @@
-"""The line of previews that wait for something of the machine, kept in their rows. `worker.line` moves it."""
+"""The line of previews that wait for something of the machine, kept in their rows. `worker.admission` moves it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, case, exists, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import CIDR
+from sqlalchemy import ColumnElement, Row, Text, and_, bindparam, case, exists, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, CIDR
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from orchestrator.admission.line import Entry, Turn
+from orchestrator.admission.line import Entry, Turn, fair_order, place_of
 from orchestrator.admission.room import NEEDED_ALWAYS, NEEDED_TO_BEGIN, Use
 from orchestrator.admission.words import reason, sounds_alike
+from orchestrator.preview.errors import NoRoom
 from orchestrator.preview.state import PreviewId, Resource, State
-from orchestrator.store.conditions import this
+from orchestrator.store.conditions import news, this
 from orchestrator.store.connection import autocommit
-from orchestrator.store.tables import CHANNEL, previews, subnets
+from orchestrator.store.leases import Lease
+from orchestrator.store.previews import advance, change
+from orchestrator.store.tables import previews, subnets
 
 _REST = timedelta(seconds=15)
 """So long is not called again who was let in, and found no network where the numbers promise one."""
@@ -61,23 +65,64 @@ class Line:
         Far behind that is done quietly: neither forge nor open pages hear of each step of a long line. Not guarded by a
         lease: nobody works on what waits.
         """
-        news = [_news(turn, turn.lacks, said) for turn in turns if turn.lacks and _is_news(turn, turn.lacks)]
-        if not news:
+        changed = [_news(turn, turn.lacks, said) for turn in turns if turn.lacks and _is_news(turn, turn.lacks)]
+        if not changed:
             return
         async with self._engine.begin() as connection:
             if await connection.scalar(select(func.pg_try_advisory_xact_lock(_TELLING))):
-                await connection.execute(_TELL, news)
-                if aloud := [{"channel": CHANNEL, "preview": each["id"]} for each in news if each["aloud"]]:
-                    await connection.execute(_NOTIFY, aloud)
+                await connection.execute(_TELL, changed)
+                if aloud := [each["id"] for each in changed if each["aloud"]]:
+                    await connection.execute(_NOTIFY, {"changed": aloud})
 
 
-async def judged(connection: AsyncConnection, pool: IPv4Network, asking: PreviewId) -> tuple[Standing, Entry]:
-    """As `around`, while nobody else is let in: until the transaction ends."""
+class ClaimedPlace:
+    """A preview's slot, or its place in line, under its lease. `judging` lets one of this process ask at a time."""
+
+    def __init__(self, lease: Lease, judging: asyncio.Lock) -> None:
+        self._lease, self._judging = lease, judging
+
+    async def let_in(
+        self, commit: str, why: str, pool: IPv4Network, judge: Callable[[Standing, Entry], NoRoom | None]
+    ) -> None:
+        """Give the preview a slot and put it into the queue, unless `judge` finds that it has to wait.
+
+        Nobody else is let in meanwhile. The slot lasts as long as the lease. Raises what `judge` answers.
+        """
+        async with self._judging, self._lease.owned() as (connection, row):
+            refusal = judge(*await _judged(connection, pool, self._lease.preview))
+            if refusal is None:
+                slot = {"admitted_token": self._lease.token, "admitted_at": func.clock_timestamp()}
+                values = {"commit": commit, "place": None, "waits_for": None, **slot}
+                await advance(connection, row, State.QUEUED, why, values)
+            elif row.state is not State.WAITING:
+                await advance(connection, row, State.QUEUED, why, {"commit": commit})
+            elif row.commit != commit:
+                await change(connection, self._lease.preview, {"commit": commit})
+        if refusal is not None:
+            raise refusal
+
+    async def join(self, error: NoRoom, pool: IPv4Network, seconds: float) -> None:
+        """Let the preview wait, since when it does already; it is called, or looks by itself in `seconds`."""
+        async with self._lease.owned() as (connection, row):
+            standing, own = await _around(connection, pool, self._lease.preview)
+            place = place_of(fair_order((*standing.line, own), standing.served), own, error.lacks)
+            values = {
+                "line_joined_at": own.joined_at,
+                "line_needs": sorted({*row.line_needs, error.lacks}),
+                "waits_for": error.lacks,
+                "place": place,
+                "retry_at": func.now() + timedelta(seconds=seconds),
+            }
+            await advance(connection, row, State.WAITING, reason(error.lacks, place, error.message), values)
+
+
+async def _judged(connection: AsyncConnection, pool: IPv4Network, asking: PreviewId) -> tuple[Standing, Entry]:
+    """As `_around`, while nobody else is let in: until the transaction ends."""
     await connection.execute(select(func.pg_advisory_xact_lock(_JUDGING)))
-    return await around(connection, pool, asking)
+    return await _around(connection, pool, asking)
 
 
-async def around(connection: AsyncConnection, pool: IPv4Network, asking: PreviewId) -> tuple[Standing, Entry]:
+async def _around(connection: AsyncConnection, pool: IPv4Network, asking: PreviewId) -> tuple[Standing, Entry]:
     """The line without `asking`, and its entry, whether or not it stands in line."""
     standing, (own,) = await _read(connection, pool, asking)
     return standing, own
@@ -189,7 +234,7 @@ _TELL = (
     )
 )
 
-_NOTIFY = text("SELECT pg_notify(:channel, :preview)")
+_NOTIFY = select(news(func.unnest(bindparam("changed", type_=ARRAY(Text)))))
 
 
 def _entry(row: Row[Any]) -> Entry:

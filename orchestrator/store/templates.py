@@ -1,10 +1,12 @@
 """Which base branches are to be made into templates, kept as rows of number 0 beside those of pull requests."""
 
-from sqlalchemy import Update, and_, func, or_, select, update
+from sqlalchemy import or_, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.preview.state import PreviewId, State
+from orchestrator.store.conditions import has_work
+from orchestrator.store.generations import raised, template_again
 from orchestrator.store.tables import previews
 
 
@@ -25,7 +27,7 @@ class Templates:
             await connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=[previews.c.repository, previews.c.number],
-                    set_={**values, "generation": previews.c.generation + 1, "attempts": 0, "retry_at": None},
+                    set_={**values, **raised()},
                     where=or_(previews.c.branch == branch, previews.c.settled >= previews.c.generation),
                 )
             )
@@ -34,7 +36,7 @@ class Templates:
         """Have the template of this branch looked at; its generation, or None when there is none."""
         async with self._engine.begin() as connection:
             generation: int | None = await connection.scalar(
-                look_again(repository).where(previews.c.branch == branch).returning(previews.c.generation)
+                template_again(repository).where(previews.c.branch == branch).returning(previews.c.generation)
             )
             return generation
 
@@ -50,22 +52,7 @@ class Templates:
         """Whether a pull request waits for a worker, a slot or connections, or is being worked on."""
         query = select(previews.c.number).where(
             previews.c.number > 0,
-            or_(
-                previews.c.line_joined_at.is_not(None),
-                and_(
-                    previews.c.settled < previews.c.generation,
-                    or_(previews.c.retry_at.is_(None), previews.c.retry_at < func.now()),
-                ),
-            ),
+            or_(previews.c.line_joined_at.is_not(None), has_work()),
         )
         async with self._engine.connect() as connection:
             return bool(await connection.scalar(select(query.exists())))
-
-
-def look_again(repository: int) -> Update:
-    """Have a repository's template looked at, if it has one: something happened to what it is made of, or for."""
-    return (
-        update(previews)
-        .where(previews.c.repository == repository, previews.c.number == 0, previews.c.state != State.REMOVED)
-        .values(generation=previews.c.generation + 1, attempts=0, retry_at=None)
-    )

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, tuple_, update
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.databases.connections import Budget
 from orchestrator.databases.usage import QUIET, DatabaseUse, Measured, ServerUse, is_crowded
 from orchestrator.preview.state import PreviewId
-from orchestrator.store.conditions import of
+from orchestrator.store.conditions import notify, of, this
 from orchestrator.store.connection import autocommit
-from orchestrator.store.tables import CHANNEL, database_usage, previews, server_usage
+from orchestrator.store.tables import database_usage, previews, server_usage
 
 THE_SERVER = 1
 """Its table has one row."""
@@ -97,9 +97,8 @@ async def _put_server(connection: AsyncConnection, budget: Budget) -> None:
 
 
 async def _tell(connection: AsyncConnection, preview: PreviewId) -> None:
-    of = tuple_(previews.c.repository, previews.c.number) == (preview.repository, preview.number)
-    await connection.execute(update(previews).where(of).values(updated_at=func.clock_timestamp()))
-    await connection.execute(select(func.pg_notify(CHANNEL, str(preview))))
+    await connection.execute(update(previews).where(this(preview)).values(updated_at=func.clock_timestamp()))
+    await notify(connection, preview)
 
 
 def _use(row: Row[Any]) -> DatabaseUse:

@@ -13,8 +13,8 @@ import httpx
 from pydantic import SecretStr
 
 from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.connection import connect
 from orchestrator.store.migrate import migrate
-from orchestrator.store.store import connect
 from tests.bench.figures import Figure
 from tests.forge import Delivery, Forge
 from tests.support.apps import tiny

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 
 from orchestrator.compose.services.stack import read
 from orchestrator.runtime.settings import asyncpg_url
+from orchestrator.store.connection import connect
 from orchestrator.store.migrate import migrate
-from orchestrator.store.store import connect
 from tests.bench.compose_peer import binary
 from tests.bench.figures import Figure
 from tests.support.engine import engine_url

@@ -1,6 +1,6 @@
 """`python -m tests.chaos.worker PREVIEW POINT MOMENT`: does one preview's work, and kills itself on the way.
 
-It is the product's worker but for its hands, which are the real ones with a fuse in front. When the fuse never burns
+It is the product's worker, but each of its ports has a fuse in front. When the fuse never burns
 the work is done and the exit code is 0.
 """
 
@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import asyncpg
@@ -20,7 +20,10 @@ from sqlalchemy import event
 from orchestrator.preview.state import PreviewId
 from orchestrator.runtime import log
 from orchestrator.runtime.installation import load_settings
+from orchestrator.store.claims import Claim
+from orchestrator.store.store import Store
 from tests.chaos.points import POINTS, Moment, Point
+from tests.support.intercept import intercept
 from worker.context.context import WorkerContext
 from worker.converge import converge
 from worker.main import open_context
@@ -29,7 +32,9 @@ from worker.report import report
 _RECORDS = frozenset({"store", "reports"})
 """Ports that write to our own Postgres."""
 
-_NO_RECORDS = frozenset({"own", "renew", "keep", "lives", "subnet_of", "taken_subnets", "live_repositories", "log"})
+_NO_RECORDS = frozenset(
+    {"row", "renew", "deployments.times_ready", "subnets.of", "subnets.taken", "known.live_repositories", "logs.append"}
+)
 """Of these ports: what reads, or keeps the lease, or is not guarded by it."""
 
 _in_the_call: ContextVar[bool] = ContextVar("in the call", default=False)
@@ -78,11 +83,10 @@ class Fuse:
 
 
 class Fused:
-    """A port of the worker's, each of whose calls goes through the fuse. `parts` stand in place of its own."""
+    """A port of the worker's, each of whose calls goes through the fuse; `topic` is a part of the store, with a dot."""
 
-    def __init__(self, real: object, port: str, fuse: Fuse, **parts: object) -> None:
-        self._real, self._port, self._fuse = real, port, fuse
-        self.__dict__.update(parts)
+    def __init__(self, real: object, port: str, fuse: Fuse, topic: str = "") -> None:
+        self._real, self._port, self._fuse, self._topic = real, port, fuse, topic
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._real, name)
@@ -90,19 +94,31 @@ class Fused:
             return found
 
         async def call(*arguments: Any, **named: Any) -> Any:
-            return await self._fuse.call(self._port, name, lambda: found(*arguments, **named))
+            method = f"{self._topic}{name}"
+            answer = await self._fuse.call(self._port, method, lambda: found(*arguments, **named))
+            if isinstance(answer, Claim):
+                intercept(answer, lambda name, act: self._fuse.call(self._port, name, act))
+            return answer
 
         return call
 
 
+def _fused_store(store: Store, fuse: Fuse) -> Store:
+    topics: dict[str, Any] = {}
+    for topic in fields(store):
+        port, prefix = ("reports", "") if topic.name == "reports" else ("store", f"{topic.name}.")
+        topics[topic.name] = Fused(getattr(store, topic.name), port, fuse, prefix)
+    return replace(store, **topics)
+
+
 def fused(context: WorkerContext, fuse: Fuse) -> WorkerContext:
-    """The same hands, with the fuse in front of each."""
-    event.listen(context.store._engine.sync_engine, "commit", fuse.before_commit)
+    """The same context, with the fuse in front of each port."""
+    event.listen(context.store.claims._engine.sync_engine, "commit", fuse.before_commit)
     _fuse_statements(fuse)
     context.proxy.event_hooks = {"response": [_fused_answer(fuse)]}
     ports = ("engine", "databases", "forge", "sources")
     in_front: dict[str, Any] = {port: Fused(getattr(context, port), port, fuse) for port in ports}
-    in_front["store"] = Fused(context.store, "store", fuse, reports=Fused(context.store.reports, "reports", fuse))
+    in_front["store"] = _fused_store(context.store, fuse)
     return replace(context, **in_front)
 
 

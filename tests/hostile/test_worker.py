@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.ports.databases import DatabaseAccess
 from orchestrator.preview.errors import ComposeError
+from orchestrator.preview.names import Names
 from orchestrator.preview.state import PreviewId
 from orchestrator.preview.trust import Pull
 from orchestrator.runtime.settings import Settings
@@ -59,13 +60,20 @@ class _Databases:
 def _deployment(case: Case, engine: FakeEngine) -> Deployment:
     """No store, no forge, no gate: a step that asked one of them would fail otherwise than is expected."""
     settings = Settings(_env_file=None)
-    context = SimpleNamespace(settings=settings, engine=engine, sources=_Sources(case), databases=_Databases())
+    context = SimpleNamespace(
+        settings=settings,
+        engine=engine,
+        sources=_Sources(case),
+        databases=_Databases(),
+        names=lambda preview: Names(instance=settings.instance, preview=preview),
+    )
     return Deployment(
         context=cast("Any", context),
-        lease=cast("Any", SimpleNamespace(preview=PreviewId(1, 1))),
+        claim=cast("Any", SimpleNamespace(preview=PreviewId(1, 1))),
         gate=cast("Any", None),
         pull=PULL,
         host="pr-1-b.preview.localhost",
+        database_name="previewd_1_1",
         number=1,
         journal=cast("Any", None),
         _secrets=_AnySecret({JWT_SECRET: "s", DATABASE_PASSWORD: "p"}),

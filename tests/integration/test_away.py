@@ -36,7 +36,7 @@ from orchestrator.runtime import health
 from orchestrator.runtime.concurrency import run_all
 from orchestrator.runtime.queue import open_queue
 from orchestrator.runtime.settings import asyncpg_url
-from orchestrator.store.store import connect
+from orchestrator.store.connection import connect
 from tests.integration.test_receiver import deliver, payload
 from tests.integration.test_receiver import settings as web_settings
 from tests.support.apps import tiny

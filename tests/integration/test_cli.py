@@ -12,30 +12,31 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.preview.errors import LaunchError
 from orchestrator.preview.state import PreviewId, State, Step
-from orchestrator.store.store import Delivery, Hint, Store
+from orchestrator.store.deliveries import Delivery, Hint
+from orchestrator.store.store import Store
 
 FIRST, SECOND = PreviewId(1, 7), PreviewId(2, 7)
 
 
 @pytest.fixture
 async def filled(database: AsyncEngine, database_url: str) -> str:
-    store = Store(database)
+    store = Store.of(database)
     for preview, repository in ((FIRST, "acme/shop"), (SECOND, "beta/shop")):
         hint = Hint(
             preview=preview, repository_name=repository, title="Prices", author="mira", branch="b",
             hosts=(f"pr-{preview}.preview.test",),
         )  # fmt: skip
-        await store.record(
+        await store.deliveries.record(
             Delivery(id=str(preview), event="pull_request", action="opened", outcome="accepted", reason=""), hint
         )
-    lease = await store.acquire(FIRST)
+    lease = await store.claims.acquire(FIRST)
     assert lease is not None
-    deployment = await store.start_deployment(lease, 1, "a" * 40)
-    await store.enter_step(lease, deployment, Step.LAUNCH, State.BUILDING)
-    await store.log(deployment, Step.LAUNCH, ["hello \x1b[31mred"])
-    await store.close_deployment(lease, "failed", LaunchError("it exits", "start it", ("the last line",)))
-    await store.advance(lease, State.FAILED, "launch: it exits")
-    await store.release(lease)
+    deployment = await lease.deployments.start(1, "a" * 40)
+    await lease.deployments.enter_step(deployment, Step.LAUNCH, State.BUILDING)
+    await store.logs.append(deployment, Step.LAUNCH, ["hello \x1b[31mred"])
+    await lease.deployments.close("failed", LaunchError("it exits", "start it", ("the last line",)))
+    await lease.advance(State.FAILED, "launch: it exits")
+    await lease.release()
     return database_url
 
 

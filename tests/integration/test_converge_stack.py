@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from orchestrator.preview.errors import LaunchError
 from orchestrator.runtime.settings import asyncpg_url
-from orchestrator.store.store import connect
+from orchestrator.store.connection import connect
 from tests.bench.compose_peer import binary
 from tests.support.engine import engine, engine_url
 from tests.support.images import BASE_IMAGE
@@ -437,13 +437,13 @@ async def test_a_stack_that_outgrows_its_subnet_moves_to_a_larger_one(small: Lau
     store, usual, extra = small.launcher.context.store, small.names.network(), small.names.network("extra")
     first = stack("networks: {extra: }\n", web="networks: [default, extra]")
     await small.serve(await small.up(first, FIRST))
-    assert await store.subnet_of(extra) is not None
+    assert await store.subnets.of(extra) is not None
     await small.serve(await small.up(stack(web="scale: 3"), SECOND))
     assert len(all_containers(small)) == 3
-    larger = await store.subnet_of(f"{usual}-28")
+    larger = await store.subnets.of(f"{usual}-28")
     assert larger is not None
     assert larger.prefixlen == 28
-    assert [await store.subnet_of(left) for left in (usual, extra)] == [None, None]
+    assert [await store.subnets.of(left) for left in (usual, extra)] == [None, None]
     with engine() as api:
         assert [network["Name"] for network in api.networks(names=[usual])] == [f"{usual}-28"]
 

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from orchestrator.runtime.settings import asyncpg_url
-from orchestrator.store.store import connect
+from orchestrator.store.connection import connect
 from orchestrator.store.tables import deliveries
 from tests.support import invariants
 from tests.support.faults import (

@@ -22,8 +22,9 @@ from orchestrator.ports.databases import DatabaseAccess
 from orchestrator.preview.errors import ConfigurationError, OperatorError, TemporaryError
 from orchestrator.preview.names import Names, next_database
 from orchestrator.preview.state import PreviewId
+from orchestrator.store.deliveries import Delivery, Hint
 from orchestrator.store.encryption import DATABASE_PASSWORD, Encryption
-from orchestrator.store.store import Delivery, Hint, Store
+from orchestrator.store.store import Store
 from tests.support.servers import Servers
 from tests.support.tenants import ask, run
 
@@ -68,7 +69,7 @@ async def previews(
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(f"PREVIEWD_{name}", value)
-    store = Store(database)
+    store = Store.of(database)
     databases = PostgresDatabases(server_url, "127.0.0.1", "c", DatabaseLimits(connections=5))
     try:
         for preview in (ONE, OTHER, EMPTY):
@@ -87,13 +88,13 @@ async def _record(store: Store, preview: PreviewId) -> None:
         hosts=(f"pr-{preview}.preview.test",),
     )  # fmt: skip
     delivery = Delivery(id=str(preview), event="pull_request", action="opened", outcome="accepted", reason="")
-    await store.record(delivery, hint)
-    lease = await store.borrow(preview)
+    await store.deliveries.record(delivery, hint)
+    lease = await store.claims.borrow(preview)
     assert lease is not None
     if preview in NAMES:
-        await store.keep_secrets(lease, Encryption([SecretStr(KEY)]).seal({DATABASE_PASSWORD: f"password-{preview}"}))
-        await store.keep_database(lease, DatabaseRecord(commit="a" * 40))
-    await store.release(lease)
+        await lease.keep_secrets(Encryption([SecretStr(KEY)]).seal({DATABASE_PASSWORD: f"password-{preview}"}))
+        await lease.keep_database(DatabaseRecord(commit="a" * 40))
+    await lease.release()
 
 
 def previewd(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -129,11 +130,11 @@ async def test_a_dump_is_restored_into_another_preview(previews: Previews, tmp_p
         await ask(other, "SELECT count(*) FROM pg_class WHERE relowner <> 10 AND relowner <> current_user::regrole")
         == 0
     )
-    due = dict(await previews.store.due())
+    due = dict(await previews.store.generations.due())
     assert due[OTHER] > 1  # it is deployed again, so that migrations run on what it holds now
-    lease = await previews.store.borrow(OTHER)
+    lease = await previews.store.claims.borrow(OTHER)
     assert lease is not None
-    record = DatabaseRecord.read((await previews.store.own(lease)).database)
+    record = (await lease.row()).database
     assert record is not None
     assert record.resets != 0
 
@@ -174,7 +175,7 @@ async def test_a_script_does_nothing_to_the_machine_and_changes_nothing_by_half(
         assert not proof.exists(), script
     assert await ask(previews.access[ONE], COUNT) == 3
     assert not [name for name in await previews.databases.names() if name.endswith("_n")]
-    assert dict(await previews.store.due())[ONE] == 1  # nothing was restored, so nothing is deployed
+    assert dict(await previews.store.generations.due())[ONE] == 1  # nothing was restored, so nothing is deployed
 
 
 async def test_traps_in_a_database_run_as_its_own_role_only(previews: Previews, tmp_path: Path) -> None:
@@ -213,13 +214,13 @@ async def test_a_restore_that_is_cut_short_changes_nothing(previews: Previews, t
     while not await _is_filled(previews):
         assert not work.done()
         await asyncio.sleep(0.02)
-    assert await previews.store.acquire(ONE) is None  # the worker keeps away meanwhile
+    assert await previews.store.claims.acquire(ONE) is None  # the worker keeps away meanwhile
     assert await ask(previews.access[ONE], COUNT) == 3
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
     assert await ask(previews.access[ONE], COUNT) == 3
     assert not [name for name in await previews.databases.names() if name.endswith("_n")]
-    assert await previews.store.acquire(ONE) is not None
+    assert await previews.store.claims.acquire(ONE) is not None
 
 
 async def _is_filled(previews: Previews) -> bool:
@@ -289,13 +290,13 @@ async def test_a_server_that_is_away_is_said(previews: Previews, monkeypatch: py
 async def test_an_uncommitted_change_is_not_replaced(previews: Previews, tmp_path: Path) -> None:
     """A restore must not come between a commit's migrations and the proof that it serves."""
     (tmp_path / "dump.sql").write_text("SELECT 1;\n")
-    lease = await previews.store.borrow(ONE)
+    lease = await previews.store.claims.borrow(ONE)
     assert lease is not None
     stored = DatabaseRecord(commit="a" * 40).stored() | {
         "undo": {"commit": "b" * 40, "snapshot": "c_71_1_s1", "revisions": None}
     }
-    await previews.store.keep_database(lease, DatabaseRecord.read(stored) or DatabaseRecord(commit=""))
-    await previews.store.release(lease)
+    await lease.keep_database(DatabaseRecord.read(stored) or DatabaseRecord(commit=""))
+    await lease.release()
     with pytest.raises(OperatorError, match="does not serve yet"):
         await commands.restore(str(ONE), str(tmp_path / "dump.sql"))
 

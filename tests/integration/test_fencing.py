@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,16 +25,19 @@ from orchestrator.adapters.engine.engine import THREADS, DockerEngine
 from orchestrator.adapters.postgres.connection import Server
 from orchestrator.preview.errors import LeaseLost, NoRoom
 from orchestrator.preview.names import GENERATION_LABEL
-from orchestrator.preview.state import Resource, State, Step
+from orchestrator.preview.records import Wiring
+from orchestrator.preview.state import PreviewId, Resource, State, Step
 from orchestrator.runtime import fence
 from orchestrator.runtime.concurrency import in_thread, run_all
 from orchestrator.runtime.fence import Fence
 from orchestrator.runtime.settings import asyncpg_url
-from orchestrator.store.leasing import with_lease
+from orchestrator.store.claims import Claim, under_claim
+from orchestrator.store.connection import connect
 from orchestrator.store.line import _JUDGING
-from orchestrator.store.store import Lease, Store, connect
+from orchestrator.store.store import Store
 from orchestrator.store.tables import logs, previews, transitions
 from tests.integration.test_gate import EFFECTS, REMOVALS_OF_A_PREVIEW
+from tests.support.intercept import claim_parts
 from tests.support.recording_engine import RecordingEngine, recording_engine
 from tests.support.wait import eventually
 from tests.support.world import FIRST, SECOND, World
@@ -52,9 +56,9 @@ def world(database: AsyncEngine, tmp_path: Path) -> World:
 
 
 @pytest.fixture
-async def lease(world: World) -> Lease:
+async def lease(world: World) -> Claim:
     await world.hint()
-    found = await world.store.acquire(world.preview)
+    found = await world.store.claims.acquire(world.preview)
     assert found is not None
     return found
 
@@ -185,21 +189,21 @@ async def history(database: AsyncEngine) -> list[str]:
 # The lease and its fence
 
 
-async def test_taking_and_renewing_hold_the_fence_up(world: World, lease: Lease) -> None:
+async def test_taking_and_renewing_hold_the_fence_up(world: World, lease: Claim) -> None:
     lease.fence.require()
     lease.fence.clock = lambda: fence.now() + fence.LEASE_SECONDS
     with pytest.raises(LeaseLost):
         lease.fence.require()
-    await world.store.renew(lease)
+    await lease.renew()
     lease.fence.require()
 
 
 async def test_the_fence_falls_before_the_lease_ends_on_the_databases_clock(
-    world: World, lease: Lease, database: AsyncEngine
+    world: World, lease: Claim, database: AsyncEngine
 ) -> None:
     """However long the queries took: the database's end of the lease is later than the fence's, by the margin."""
     for _ in range(20):
-        await world.store.renew(lease)
+        await lease.renew()
         before = fence.now()
         async with database.connect() as connection:
             left = await connection.scalar(
@@ -209,140 +213,155 @@ async def test_the_fence_falls_before_the_lease_ends_on_the_databases_clock(
 
 
 async def test_a_lease_is_kept_through_an_outage_of_postgres_that_is_shorter_than_it(
-    world: World, lease: Lease, database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    world: World, lease: Claim, database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What runs goes on: nobody else can take the lease meanwhile."""
-    renew = world.store.renew
+    renew = lease.renew
 
-    async def away(_: Lease) -> int:
+    async def away() -> int:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(world.store, "renew", away)
-    assert await world.store.keep(lease) is None
+    monkeypatch.setattr(lease, "renew", away)
+    await lease.keep()
     lease.fence.clock = lambda: fence.now() + fence.LEASE_SECONDS
     with pytest.raises(ConnectionRefusedError):
-        await world.store.keep(lease)
+        await lease.keep()
     lease.fence.clock = fence.now
-    monkeypatch.setattr(world.store, "renew", renew)
-    assert await world.store.keep(lease) == 1
+    monkeypatch.setattr(lease, "renew", renew)
+    await lease.keep()
     await expire(database)
     with pytest.raises(LeaseLost):
-        await world.store.keep(lease)
+        await lease.keep()
 
 
 async def test_those_who_wait_to_be_let_in_leave_connections_to_those_at_work(
-    database_url: str, world: World, lease: Lease
+    database_url: str, world: World, lease: Claim
 ) -> None:
     """Another worker holds the line's lock, and many of ours want to be let in: a lease is renewed all the same."""
     small = connect(asyncpg_url(SecretStr(database_url)), pool_size=1)
-    store, leases = Store(small), []
+    claims, taken = Store.of(small).claims, []
     for number in range(100, 120):
         world.turn_to(number)
         await world.hint()
-        leases.append(await world.store.acquire(world.preview))
+        taken.append(await claims.acquire(world.preview))
     try:
         async with small.begin() as other:
             await other.execute(select(func.pg_advisory_xact_lock(_JUDGING)))
             waiting = [
-                asyncio.create_task(store.let_in(each, FIRST, "x", POOL, lambda *_: None)) for each in leases if each
+                asyncio.create_task(each.line.let_in(FIRST, "x", POOL, lambda *_: None)) for each in taken if each
             ]
             await asyncio.wait(waiting, timeout=0.2)
             async with asyncio.timeout(5):
-                await store.renew(lease)
+                await lease.renew()
         await asyncio.gather(*waiting)
     finally:
         await small.dispose()
 
 
 async def test_a_renewal_that_is_refused_brings_the_fence_down(
-    world: World, lease: Lease, database: AsyncEngine
+    world: World, lease: Claim, database: AsyncEngine
 ) -> None:
     await expire(database)
     assert lease.fence.is_up, "by our own clock nothing has happened yet"
     with pytest.raises(LeaseLost):
-        await world.store.renew(lease)
+        await lease.renew()
     assert not lease.fence.is_up
 
 
-async def test_who_gives_the_lease_back_acts_no_more(world: World, lease: Lease) -> None:
-    await world.store.release(lease)
+async def test_who_gives_the_lease_back_acts_no_more(world: World, lease: Claim) -> None:
+    await lease.release()
     assert not lease.fence.is_up
-    assert await world.store.acquire(world.preview) is not None
+    assert await world.store.claims.acquire(world.preview) is not None
 
 
-async def test_a_lease_that_cannot_be_given_back_hides_no_reason(world: World, lease: Lease, postgres_url: str) -> None:
+async def test_a_lease_that_cannot_be_given_back_hides_no_reason(world: World, lease: Claim, postgres_url: str) -> None:
     nowhere = connect("postgresql+asyncpg://nobody@127.0.0.1:9/nothing")
     try:
-        await Store(nowhere).release(lease)
+        await elsewhere(lease, nowhere).release()
     finally:
         await nowhere.dispose()
     assert not lease.fence.is_up
 
 
+def elsewhere(claim: Claim, engine: AsyncEngine) -> Claim:
+    """The same claim, over another way to the database."""
+    same = Claim(engine, claim.preview, asyncio.Lock())
+    same.token, same.fence = claim.token, claim.fence
+    return same
+
+
 POOL = IPv4Network("10.213.0.0/16")
 
-WRITES: dict[str, Callable[[Store, Lease, int], Awaitable[object]]] = {
-    "refresh": lambda store, lease, _: store.refresh(lease, World.__new__(World)),  # type: ignore[arg-type]
-    "advance": lambda store, lease, _: store.advance(lease, State.QUEUED, "x"),
-    "settle": lambda store, lease, _: store.settle(lease, 1),
-    "postpone": lambda store, lease, _: store.postpone(lease, "x", 1),
-    "keep_secrets": lambda store, lease, _: store.keep_secrets(lease, b"x"),
-    "keep_holding": lambda store, lease, _: store.keep_database(lease, None),  # type: ignore[arg-type]
-    "join_line": lambda store, lease, _: store.join_line(lease, NoRoom("x", Resource.SLOT), POOL, 1),
-    "let_in": lambda store, lease, _: store.let_in(lease, FIRST, "x", POOL, lambda *_: None),
-    "hide": lambda store, lease, _: store.hide(lease),
-    "show": lambda store, lease, _: store.show(lease, "x"),
-    "lives": lambda store, lease, _: store.lives(lease, FIRST, timedelta(1)),
-    "set_candidate": lambda store, lease, _: store.set_candidate(lease, FIRST, "x", "x"),
-    "clear_candidate": lambda store, lease, _: store.clear_candidate(lease),
-    "promote": lambda store, lease, _: store.promote(lease, ["x"], "x"),
-    "unroute": lambda store, lease, _: store.unroute(lease),
-    "use_images": lambda store, lease, _: store.use_images(lease, ["x"]),
-    "start_deployment": lambda store, lease, _: store.start_deployment(lease, 1, FIRST),
-    "close_deployment": lambda store, lease, _: store.close_deployment(lease, "ready"),
-    "note": lambda store, lease, number: store.note(lease, number, ["x"]),
-    "keep_wiring": lambda store, lease, number: store.keep_wiring(lease, number, None),  # type: ignore[arg-type]
-    "enter_step": lambda store, lease, number: store.enter_step(lease, number, Step.BUILD, State.BUILDING),
-    "leave_step": lambda store, lease, number: store.leave_step(lease, number, Step.BUILD),
-    "take_subnet": lambda store, lease, _: store.take_subnet(lease, "x", None),  # type: ignore[arg-type]
-    "give_up_subnet": lambda store, lease, _: store.give_up_subnet(lease, None),  # type: ignore[arg-type]
-    "free_subnets": lambda store, lease, _: store.free_subnets(lease),
-    "forget_backups": lambda store, lease, _: store.forget_backups(lease),
-    "own": lambda store, lease, _: store.own(lease),
-    "renew": lambda store, lease, _: store.renew(lease),
-    "keep": lambda store, lease, _: store.keep(lease),
+WRITES: dict[str, Callable[[Claim, int], Awaitable[object]]] = {
+    "refresh": lambda claim, _: claim.refresh(World.__new__(World)),  # type: ignore[arg-type]
+    "advance": lambda claim, _: claim.advance(State.QUEUED, "x"),
+    "settle": lambda claim, _: claim.settle(1),
+    "postpone": lambda claim, _: claim.postpone("x", 1),
+    "keep_secrets": lambda claim, _: claim.keep_secrets(b"x"),
+    "keep_database": lambda claim, _: claim.keep_database(None),  # type: ignore[arg-type]
+    "line.join": lambda claim, _: claim.line.join(NoRoom("x", Resource.SLOT), POOL, 1),
+    "line.let_in": lambda claim, _: claim.line.let_in(FIRST, "x", POOL, lambda *_: None),
+    "serving.hide": lambda claim, _: claim.serving.hide(),
+    "serving.show": lambda claim, _: claim.serving.show("x"),
+    "deployments.times_ready": lambda claim, _: claim.deployments.times_ready(FIRST, timedelta(1)),
+    "serving.set_candidate": lambda claim, _: claim.serving.set_candidate(FIRST, "x", "x"),
+    "serving.clear_candidate": lambda claim, _: claim.serving.clear_candidate(),
+    "serving.promote": lambda claim, _: claim.serving.promote(["x"], "x"),
+    "serving.unroute": lambda claim, _: claim.serving.unroute(),
+    "serving.use_images": lambda claim, _: claim.serving.use_images(["x"]),
+    "deployments.start": lambda claim, _: claim.deployments.start(1, FIRST),
+    "deployments.close": lambda claim, _: claim.deployments.close("ready"),
+    "deployments.note": lambda claim, number: claim.deployments.note(number, ["x"]),
+    "deployments.keep_wiring": lambda claim, number: claim.deployments.keep_wiring(number, Wiring()),
+    "deployments.enter_step": lambda claim, number: claim.deployments.enter_step(number, Step.BUILD, State.BUILDING),
+    "deployments.leave_step": lambda claim, number: claim.deployments.leave_step(number, Step.BUILD),
+    "subnets.take": lambda claim, _: claim.subnets.take("x", None),  # type: ignore[arg-type]
+    "subnets.give_up": lambda claim, _: claim.subnets.give_up(None),  # type: ignore[arg-type]
+    "subnets.free": lambda claim, _: claim.subnets.free(),
+    "forget_backups": lambda claim, _: claim.forget_backups(),
+    "row": lambda claim, _: claim.row(),
+    "renew": lambda claim, _: claim.renew(),
+    "keep": lambda claim, _: claim.keep(),
 }
+"""What is done with a claim and the number of a deployment."""
+
+NO_WRITES = {"take", "release", "owned", "holds", "newer", "keep_renewing", "read"}
+"""What a claim has beside what it writes: `read` is behind `row`, and to renew again and again is to `keep`."""
 
 
-def test_every_method_that_takes_a_lease_is_tried() -> None:
+def test_every_method_of_a_claim_is_tried() -> None:
+    claim = Claim(connect("postgresql+asyncpg://nobody@127.0.0.1:9/nothing"), PreviewId(1, 1), asyncio.Lock())
     found = {
-        name for name, of in vars(Store).items() if "lease" in getattr(of, "__annotations__", {}) and name[0] != "_"
+        f"{topic}{name}"
+        for topic, part in claim_parts(claim)
+        for name, _ in inspect.getmembers(type(part), inspect.isfunction)
+        if name[0] != "_"
     }
-    assert found == WRITES.keys() | {"release"}
+    assert found - NO_WRITES == set(WRITES)
 
 
 async def test_nothing_is_written_under_a_lease_that_another_worker_took(
-    world: World, lease: Lease, database: AsyncEngine
+    world: World, lease: Claim, database: AsyncEngine
 ) -> None:
-    number = await world.store.start_deployment(lease, 1, FIRST)
+    number = await lease.deployments.start(1, FIRST)
     await expire(database)
-    assert await world.store.acquire(world.preview) is not None
+    assert await world.store.claims.acquire(world.preview) is not None
     before = await everything(database)
     for write in WRITES.values():
         with pytest.raises(LeaseLost):
-            await write(world.store, lease, number)
+            await write(lease, number)
     assert await everything(database) == before
 
 
 async def test_no_line_is_added_to_the_log_of_a_run_that_is_lost(
-    world: World, lease: Lease, database: AsyncEngine
+    world: World, lease: Claim, database: AsyncEngine
 ) -> None:
-    number = await world.store.start_deployment(lease, 1, FIRST)
+    number = await lease.deployments.start(1, FIRST)
     with fence.under(lease.fence):
-        await world.store.log(number, Step.BUILD, ["in time"])
+        await world.store.logs.append(number, Step.BUILD, ["in time"])
         lease.fence.fall()
         with pytest.raises(LeaseLost):
-            await world.store.log(number, Step.BUILD, ["too late"])
+            await world.store.logs.append(number, Step.BUILD, ["too late"])
     async with database.connect() as connection:
         assert list(await connection.scalars(select(logs.c.line))) == ["in time"]
 
@@ -354,16 +373,16 @@ async def everything(database: AsyncEngine) -> list[Any]:
 
 
 async def test_a_worker_frozen_in_a_transaction_keeps_nobody_out(
-    world: World, lease: Lease, database_url: str, monkeypatch: pytest.MonkeyPatch
+    world: World, lease: Claim, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It holds the preview's row: Postgres itself ends its session, or deliveries would wait for it too."""
     monkeypatch.setitem(connect.__globals__["_SESSION"], "idle_in_transaction_session_timeout", "200")
     frozen = connect(database_url.replace("postgresql://", "postgresql+asyncpg://"))
     try:
         with contextlib.suppress(Exception):
-            async with Store(frozen)._owned(lease):
+            async with elsewhere(lease, frozen).owned():
                 await asyncio.wait_for(world.hint(), 30)
-        assert await world.store.renew(lease) == 2
+        assert await lease.renew() == 2
     finally:
         await frozen.dispose()
 
@@ -373,14 +392,14 @@ async def test_a_command_that_lost_its_lease_does_nothing_more(world: World, dat
     await world.converge()
     done = []
 
-    async def work(lease: Lease) -> None:
+    async def work(lease: Claim) -> None:
         assert fence.current() is lease.fence
         done.append(await in_thread(fence.current))
         lease.fence.clock = lambda: fence.now() + FROZEN_SECONDS
         await world.databases.snapshot("previewd-pr-812-7", "x")
 
     with pytest.raises(LeaseLost):
-        await with_lease(world.store, world.preview, work)
+        await under_claim(world.store.claims, world.preview, work)
     assert done == [done[0]]
     assert "snapshot" not in [name for name, _ in world.effects]
 
@@ -431,13 +450,13 @@ def occupy_every_thread(engine: DockerEngine, until: threading.Event) -> None:
 
 @pytest.mark.usefixtures("short_leases")
 async def test_a_blocked_loop_and_a_full_executor_let_no_late_effect_through(
-    world: World, lease: Lease, engine_server: RecordingEngine
+    world: World, lease: Claim, engine_server: RecordingEngine
 ) -> None:
     """A removal waits for a thread; a chore blocks the loop for longer than the lease; then a thread is free."""
     engine, go_on = DockerEngine(engine_server.url), threading.Event()
     await engine._call("connect", lambda api: api.version(api_version=False))
     before = list(engine_server.requests)
-    await world.store.renew(lease)
+    await lease.renew()
     try:
         occupy_every_thread(engine, go_on)
         with fence.under(lease.fence):
@@ -456,7 +475,7 @@ async def test_a_blocked_loop_and_a_full_executor_let_no_late_effect_through(
 
 
 async def test_a_thread_that_outlives_its_task_has_no_effect_once_the_lease_is_given_back(
-    world: World, lease: Lease, engine_server: RecordingEngine
+    world: World, lease: Claim, engine_server: RecordingEngine
 ) -> None:
     """Its task is gone with the loop's patience: nobody waits for it, and it is woken much later."""
     engine, go_on, begun, outcome = DockerEngine(engine_server.url), *_events(), []
@@ -479,8 +498,8 @@ async def test_a_thread_that_outlives_its_task_has_no_effect_once_the_lease_is_g
         thread.cancel()
         with pytest.raises(asyncio.CancelledError):
             await thread
-        await world.store.release(lease)
-        assert await world.store.acquire(world.preview) is not None
+        await lease.release()
+        assert await world.store.claims.acquire(world.preview) is not None
     finally:
         go_on.set()
     await eventually(lambda: asyncio.sleep(0, bool(outcome)), "the late thread was refused")
@@ -493,7 +512,7 @@ def _events() -> tuple[threading.Event, threading.Event]:
 
 
 @pytest.mark.usefixtures("short_leases")
-async def test_streams_ask_when_they_have_their_connection(lease: Lease, engine_server: RecordingEngine) -> None:
+async def test_streams_ask_when_they_have_their_connection(lease: Claim, engine_server: RecordingEngine) -> None:
     engine = DockerEngine(engine_server.url)
     await engine._call("connect", lambda api: api.version(api_version=False))
     before = list(engine_server.requests)
@@ -524,7 +543,7 @@ async def test_containers_say_which_generation_made_them(world: World) -> None:
     assert made == ["1", "2"]
 
 
-async def test_together_ends_when_the_lease_is_lost(lease: Lease) -> None:
+async def test_together_ends_when_the_lease_is_lost(lease: Claim) -> None:
     """One that is refused ends those beside it, and its reason is the one that is told."""
     with fence.under(lease.fence):
         lease.fence.fall()

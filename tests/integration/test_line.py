@@ -75,7 +75,7 @@ class Crowd(World):
         """Let the line move, and workers act, until nobody is due."""
         while True:
             await admission.move_up(self.context)
-            due = [preview for preview, _ in await self.store.due() if not preview.is_template]
+            due = [preview for preview, _ in await self.store.generations.due() if not preview.is_template]
             if not due:
                 return
             for preview in due:
@@ -95,15 +95,15 @@ class Crowd(World):
         """Have a slot taken by a preview that some other worker brings up."""
         preview = self.meet(number)
         await self.hint()
-        lease = await self.store.acquire(preview)
+        lease = await self.store.claims.acquire(preview)
         assert lease is not None
-        await self.store.let_in(lease, FIRST, "x", self.context.settings.subnet_pool, lambda *_: None)
+        await lease.line.let_in(FIRST, "x", self.context.settings.subnet_pool, lambda *_: None)
         async with self._database.begin() as connection:  # nobody renews it here, and this may take a while
             kept = update(previews).where(previews.c.number == number)
             await connection.execute(kept.values(lease_expires_at=text("now() + interval '1 hour'")))
         yield
-        await self.store.settle(lease, await self.store.renew(lease))
-        await self.store.release(lease)
+        await lease.settle(await lease.renew())
+        await lease.release()
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ async def test_two_repositories_are_served_in_turn(crowd: Crowd) -> None:
     served = []
     while waiting := await crowd.in_state(State.WAITING):
         await admission.move_up(crowd.context)
-        [(preview, _)] = [(each, _) for each, _ in await crowd.store.due() if not each.is_template]
+        [(preview, _)] = [(each, _) for each, _ in await crowd.store.generations.due() if not each.is_template]
         crowd.meet(preview.number)
         assert (await crowd.converge()).state is State.READY
         served.append(preview.number)
@@ -267,7 +267,7 @@ async def test_a_subnet_that_something_else_uses_is_found_out_once_and_named(cro
     crowd.engine.foreign_subnets = []
     await crowd.open(3)
     assert (await crowd.of(3)).state is State.WAITING
-    await crowd.store.retry_subnets(0)
+    await crowd.store.subnets.retry(0)
     await crowd.settle()
     assert await crowd.in_state(State.READY) == [2, 3], "it may be free by now"
 

@@ -214,7 +214,7 @@ async def test_the_policy_decides(world: MigratingWorld, policy: str, forced: bo
 
 async def test_a_reset_that_was_asked_for_happens_once(world: MigratingWorld) -> None:
     await live(world)
-    await world.store.request_reset(world.preview)
+    await world.store.generations.reset(world.preview)
     assert (await world.converge()).state is State.READY
     assert world.held() == (set(), {"0001"})
     assert "asked for" in await notes(world)
@@ -238,7 +238,7 @@ async def test_a_reset_that_is_asked_for_during_a_deployment_is_not_lost(
         nonlocal asked
         if not asked and name == (moment if migrates else "create_container"):
             asked = True
-            await world.store.request_reset(world.preview)
+            await world.store.generations.reset(world.preview)
 
     world.before = ask
     if migrates:
@@ -417,7 +417,7 @@ async def test_the_line_moves_up_when_somebody_leaves(world: MigratingWorld) -> 
     await world.change(open=False)
     await world.converge()
     await admission.move_up(world.context)
-    due = [preview.number for preview, _ in await world.store.due() if not preview.is_template]
+    due = [preview.number for preview, _ in await world.store.generations.due() if not preview.is_template]
     assert due == [8], "the one that came first, and nobody else"
     assert "second in line" in (await world.queries.preview(PreviewId(812, 9))).reason  # type: ignore[union-attr]
     world.pull = replace(world.pull, open=True)

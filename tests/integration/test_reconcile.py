@@ -20,11 +20,11 @@ from orchestrator.preview.names import Names
 from orchestrator.preview.records import Preview
 from orchestrator.preview.state import PreviewId, State
 from orchestrator.reconcile.apply import apply
-from orchestrator.reconcile.liveness import fall
+from orchestrator.reconcile.liveness import failure_of
 from orchestrator.reconcile.observe import observe
 from orchestrator.reconcile.world import Action, Do, Kind
-from orchestrator.store.known import serving_of
 from orchestrator.store.leaks import FORGE
+from orchestrator.store.owned import serving_of
 from orchestrator.store.tables import previews, rounds, subnets
 from tests.support.fake_databases import FakeDatabase
 from tests.support.wait import eventually
@@ -57,7 +57,7 @@ async def settle(world: World) -> None:
     """Rounds, and the worker after each, until nothing is planned any more."""
     for _ in range(5):
         await make_round(world.context, ask_forge=True)
-        for preview, _generation in await world.store.due():
+        for preview, _generation in await world.store.generations.due():
             await converge(world.context, preview)
         if not await plan(world):
             return
@@ -567,7 +567,7 @@ async def test_from_what_nobody_could_say_nothing_follows(
 ) -> None:
     await plant(world, world.preview)
     await make_round(world.context, ask_forge=False)
-    await world.store.settle(await lease(world), 99)
+    await (await lease(world)).settle(99)
     leaked = {(leak.kind, leak.name) for leak in await world.store.leaks.all()}
 
     async def fail(*_: object) -> object:
@@ -584,7 +584,7 @@ async def test_from_what_nobody_could_say_nothing_follows(
 
 
 async def lease(world: World) -> Any:
-    found = await world.store.borrow(world.preview)
+    found = await world.store.claims.borrow(world.preview)
     assert found is not None
     return found
 
@@ -603,7 +603,7 @@ async def test_what_is_under_way_is_left_alone(world: World) -> None:
     world.engine.exit(container(world, "app"), 1)
     held = await lease(world)
     assert await plan(world) == []
-    await world.store.release(held)
+    await held.release()
     assert await plan(world) != []
 
 
@@ -682,7 +682,7 @@ async def test_what_a_removal_has_put_aside_is_a_leak_and_goes(world: World) -> 
     assert found == {(Do.REMOVE, Kind.FILES, path, True) for path in paths}
     held = await lease(world)
     assert await plan(world) == [], "it may be on its way out"
-    await world.store.release(held)
+    await held.release()
     await settle(world)
     assert [path.name for path in binds.glob(".*")] == [".somebody.gone-0a1b2c3d"]
 
@@ -728,8 +728,8 @@ async def test_a_run_that_was_killed_does_not_stay_open_when_the_pull_request_ch
     world: World, changes: dict[str, Any]
 ) -> None:
     held = await lease(world)
-    await world.store.start_deployment(held, 1, SECOND)
-    await world.store.release(held)
+    await held.deployments.start(1, SECOND)
+    await held.release()
     await world.change(**changes)
     await world.converge()
     assert [run.outcome for run in await world.queries.deployments(world.preview)] == ["interrupted", "ready"]
@@ -781,7 +781,7 @@ async def test_a_container_that_the_engine_starts_again_and_again_is_said_to_hav
     assert status is not None
     row = await world.row()
     again = replace(status, running=False, restarting=True, exit_code=3, addresses={})
-    found = fall(serving_of(row), [again, *[s for s in await world.engine.containers({}) if s.name != name]])
+    found = failure_of(serving_of(row), [again, *[s for s in await world.engine.containers({}) if s.name != name]])
     assert found is not None
     assert (found.reason, found.by_itself, found.is_routed) == ("service app exited with code 3", True, True)
 

@@ -56,7 +56,7 @@ class Told(World):
 
     async def tell(self) -> None:
         """Sweeps, until nobody is left of whom the forge may be told now."""
-        while due := await self.store.unreported():
+        while due := await self.store.reports.due():
             for preview in due:
                 await report(self.context, preview)
 
@@ -188,7 +188,7 @@ async def test_a_worker_that_is_killed_behind_a_request_leaves_nothing_to_be_sai
     await world.tell()
     assert len(world.comments) == 1
     assert len(world.deployments) == 1
-    assert await world.store.unreported() == []
+    assert await world.store.reports.due() == []
 
 
 async def test_a_deployment_that_was_never_noted_ends_with_its_preview(world: Told) -> None:
@@ -217,7 +217,7 @@ async def test_a_fault_of_one_costs_the_others_nothing_and_is_tried_again(world:
     assert row.report_attempts == 1
     assert row.report_after is not None
     assert not await world.row_is_told()
-    assert await world.store.unreported() == [], "not before its pause is over"
+    assert await world.store.reports.due() == [], "not before its pause is over"
     world.forge.heal()
     world.connect()
     await world.pass_time()
@@ -237,10 +237,10 @@ async def test_a_pause_grows_and_ends_with_the_next_change(world: Told) -> None:
         await world.pass_time()
     assert [round(pause) for pause in pauses] == [2, 4, 8, 16]
     await report(world.context, world.preview)
-    assert await world.store.unreported() == []
+    assert await world.store.reports.due() == []
     await world.change(open=False)
     await world.converge()
-    assert await world.store.unreported() == [world.preview]
+    assert await world.store.reports.due() == [world.preview]
     assert (await world.row()).report_attempts == 0
 
 
@@ -289,7 +289,7 @@ async def test_somebody_elses_deleted_comment_is_nothing_to_us(world: Told) -> N
     await world.tell()
     await world.store.reports.comment_deleted(world.preview.repository, 1)
     await world.store.reports.comment_deleted(world.preview.repository + 1, (await world.row()).comment_id)
-    assert await world.store.unreported() == []
+    assert await world.store.reports.due() == []
 
 
 async def test_a_locked_conversation_is_asked_again_when_something_changed(world: Told) -> None:
@@ -297,7 +297,7 @@ async def test_a_locked_conversation_is_asked_again_when_something_changed(world
     world.opened.locked = True
     await world.tell()
     assert world.comments == []
-    assert await world.store.unreported() == []
+    assert await world.store.reports.due() == []
     world.opened.locked = False
     await world.change(open=False)
     await world.converge()
@@ -333,15 +333,15 @@ async def test_when_the_app_is_taken_away_its_previews_go_and_nobody_calls_any_m
             world.forge.suspend()
         case _:
             world.forge.take_away(world.opened.repository)
-    await world.store.look_again({world.preview.repository})
+    await world.store.generations.look_at_all({world.preview.repository})
     assert (await world.converge()).state is State.REMOVED
     assert await world.leftovers() == []
     await world.tell()
     assert await world.row_is_told()
     before = len(world.forge.requests)
     await world.pass_time()
-    assert await world.store.unreported() == []
-    assert [due for due, _ in await world.store.due() if not due.is_template] == []
+    assert await world.store.reports.due() == []
+    assert [due for due, _ in await world.store.generations.due() if not due.is_template] == []
     assert len(world.forge.requests) == before
 
 
@@ -370,7 +370,7 @@ async def test_a_repository_that_is_renamed_during_a_deployment_has_one_preview(
     before = await world.converge()
     assert before.state is State.READY
     stack = await world.leftovers()
-    await world.store.look_again({world.preview.repository})
+    await world.store.generations.look_at_all({world.preview.repository})
     after = await world.converge()
     assert (after.state, after.repository_name, after.host) == (State.READY, f"octo/{name}", before.host)
     assert await world.leftovers() == stack
@@ -383,17 +383,17 @@ async def test_what_is_final_goes_first_and_few_at_once(world: Told) -> None:
     async with world.database.begin() as connection:
         ended = (3, 7, 11)
         await connection.execute(update(previews).where(previews.c.number.in_(ended)).values(state=State.FAILED))
-    due = await world.store.unreported()
+    due = await world.store.reports.due()
     assert len(due) == AT_ONCE
     assert {preview.number for preview in due[: len(ended)]} == set(ended)
 
 
 async def test_what_a_killed_worker_was_telling_of_holds_up_nobody_else(world: Told) -> None:
     await crowd(world, 20)
-    claimed = await world.store.unreported()
+    claimed = await world.store.reports.due()
     for preview in claimed:
         assert await world.store.reports.begin(preview) is not None
-    due = await world.store.unreported()
+    due = await world.store.reports.due()
     assert len(due) == AT_ONCE
     assert not set(due) & set(claimed)
 

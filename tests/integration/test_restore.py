@@ -58,7 +58,7 @@ async def settle(world: RestoredWorld) -> None:
     """Let a worker act until nothing is left to do: what a round of the reconciler finds, and then what is due."""
     for _ in range(ROUNDS):
         await make_round(world.context, ask_forge=True)
-        due = await world.store.due()
+        due = await world.store.generations.due()
         if not due:
             return
         for preview, _generation in due:
@@ -129,7 +129,7 @@ async def a_close(world: RestoredWorld) -> None:
 
 
 async def a_reset(world: RestoredWorld) -> None:
-    await world.store.request_reset(PreviewId(812, 7))
+    await world.store.generations.reset(PreviewId(812, 7))
 
 
 async def another_life(world: RestoredWorld) -> None:
@@ -283,7 +283,7 @@ async def test_nobody_is_led_to_an_address_that_is_anothers_by_now(
 
     world.before, world.forge_is_away = before, forge_is_away
     await make_round(world.context, ask_forge=True)
-    assert [preview.number for preview, _generation in await world.store.due()] == [7]
+    assert [preview.number for preview, _generation in await world.store.generations.due()] == [7]
     await converge(world.context, PreviewId(812, 7))
     assert await upstream(world, 8) == upstreams[8]
     assert await upstream(world, 7) == (None if forge_is_away else upstreams[7])

@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from orchestrator.compose.engine.request import DROPPED_CAPABILITIES
 from orchestrator.runtime.settings import asyncpg_url
-from orchestrator.store.store import connect
+from orchestrator.store.connection import connect
 from tests.bench.compose_peer import binary
 from tests.support.docker import unique
 from tests.support.engine import engine, engine_url

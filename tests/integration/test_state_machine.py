@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from orchestrator.runtime.settings import asyncpg_url
-from orchestrator.store.store import connect
+from orchestrator.store.connection import connect
 from tests.support import invariants
 from tests.support.faults import ANY_CALL, Fault, Mode, Moment, Place
 from tests.support.mortal import Mortal

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from orchestrator.preview.state import State
 from orchestrator.runtime.settings import asyncpg_url
-from orchestrator.store.store import connect
+from orchestrator.store.connection import connect
 from tests.support.scene import Scene, work
 from tests.support.servers import Servers, web_process
 from webhooks.receiver.signature import sign

@@ -184,19 +184,19 @@ async def test_the_leases_of_older_and_newer_workers_exclude_each_other(database
     older = {"token": uuid4()}
     async with database.begin() as connection:
         assert (await connection.execute(OLDER_TAKES, older)).rowcount == 1
-    assert await world.store.acquire(world.preview) is None
-    assert await world.store.borrow(world.preview) is None
+    assert await world.store.claims.acquire(world.preview) is None
+    assert await world.store.claims.borrow(world.preview) is None
     await world.converge()
     assert world.effects == []
     async with database.begin() as connection:
         assert (await connection.execute(OLDER_RENEWS, older)).rowcount == 1
         await connection.execute(text("UPDATE previews SET lease_expires_at = now() - interval '1 second'"))
-    lease = await world.store.acquire(world.preview)
+    lease = await world.store.claims.acquire(world.preview)
     assert lease is not None
     async with database.begin() as connection:
         assert (await connection.execute(OLDER_RENEWS, older)).rowcount == 0, "it was too slow, and learns it"
         assert (await connection.execute(OLDER_TAKES, older)).rowcount == 0
-    await world.store.renew(lease)
+    await lease.renew()
 
 
 async def test_an_older_process_works_on_a_newer_database(database: AsyncEngine) -> None:

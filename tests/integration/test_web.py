@@ -26,7 +26,10 @@ from orchestrator.preview.errors import LaunchError
 from orchestrator.preview.records import Leak, WiredValue, Wiring
 from orchestrator.preview.state import PreviewId, State, Step
 from orchestrator.runtime.settings import Settings, asyncpg_url
-from orchestrator.store.store import Delivery, Hint, Lease, Store, connect
+from orchestrator.store.claims import Claim
+from orchestrator.store.connection import connect
+from orchestrator.store.deliveries import Delivery, Hint
+from orchestrator.store.store import Store
 from orchestrator.store.tables import CHANNEL
 from tests.support.servers import Servers, WebProcess, web_process
 from tests.support.wait import eventually
@@ -85,7 +88,7 @@ async def web(shared: WebProcess, module_database_url: str, redis_url: str) -> W
 @pytest.fixture
 async def store(module_database_url: str, web: WebProcess) -> AsyncIterator[Store]:
     engine = connect(asyncpg_url(SecretStr(module_database_url)))
-    yield Store(engine)
+    yield Store.of(engine)
     await engine.dispose()
 
 
@@ -111,28 +114,28 @@ def _bytes(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else value
 
 
-async def open_preview(store: Store, title: str = "Add prices") -> Lease:
+async def open_preview(store: Store, title: str = "Add prices") -> Claim:
     hint = Hint(preview=SHOP, repository_name="acme/shop", title=title, author="mira", branch="prices", hosts=(HOST,))
     delivery = Delivery(id=title, event="pull_request", action="opened", outcome="accepted", reason="")
-    await store.record(delivery, hint)
-    lease = await store.acquire(SHOP)
+    await store.deliveries.record(delivery, hint)
+    lease = await store.claims.acquire(SHOP)
     assert lease is not None
     return lease
 
 
-async def serve(store: Store, lease: Lease, commit: str, upstream: str) -> None:
+async def serve(store: Store, lease: Claim, commit: str, upstream: str) -> None:
     for state in (State.QUEUED, State.BUILDING, State.PREPARING, State.STARTING):
-        await store.advance(lease, state, "as told", commit=commit)
-    await store.set_candidate(lease, commit, upstream, "a-token")
-    await store.promote(lease, ("container",), "it answers")
+        await lease.advance(state, "as told", commit=commit)
+    await lease.serving.set_candidate(commit, upstream, "a-token")
+    await lease.serving.promote(("container",), "it answers")
 
 
-async def fail(store: Store, lease: Lease) -> int:
-    deployment = await store.start_deployment(lease, 1, "b" * 40)
-    await store.enter_step(lease, deployment, Step.LAUNCH, State.BUILDING)
-    await store.log(deployment, Step.LAUNCH, ["<script>alert(1)</script>", "\x1b[31mred\x1b[0m"])
-    await store.close_deployment(lease, "failed", LaunchError("<b>it</b> exits", "start it", ("<i>tail</i>",)))
-    await store.advance(lease, State.FAILED, "launch: <b>it</b> exits")
+async def fail(store: Store, lease: Claim) -> int:
+    deployment = await lease.deployments.start(1, "b" * 40)
+    await lease.deployments.enter_step(deployment, Step.LAUNCH, State.BUILDING)
+    await store.logs.append(deployment, Step.LAUNCH, ["<script>alert(1)</script>", "\x1b[31mred\x1b[0m"])
+    await lease.deployments.close("failed", LaunchError("<b>it</b> exits", "start it", ("<i>tail</i>",)))
+    await lease.advance(State.FAILED, "launch: <b>it</b> exits")
     return deployment
 
 
@@ -156,9 +159,9 @@ async def test_the_router_follows_a_preview_through_its_life(caddy: httpx.AsyncC
     assert await eventually(upstream, "the router knows it") == "10.0.0.2:8000"
     assert (await ask(caddy, HOST)).headers[COMMIT_HEADER] == "a" * 40
 
-    await store.unroute(lease)
-    await store.advance(lease, State.REMOVING, "closed")
-    await store.advance(lease, State.REMOVED, "closed")
+    await lease.serving.unroute()
+    await lease.advance(State.REMOVING, "closed")
+    await lease.advance(State.REMOVED, "closed")
 
     async def gone() -> bool:
         return (await ask(caddy, HOST)).status_code == 404
@@ -208,7 +211,7 @@ async def shared_caddy(caddy: httpx.AsyncClient, store: Store) -> httpx.AsyncCli
 async def test_the_probe_reaches_the_candidate_and_nobody_else_does(caddy: httpx.AsyncClient, store: Store) -> None:
     lease = await open_preview(store)
     await serve(store, lease, "a" * 40, "10.0.0.2:8000")
-    await store.set_candidate(lease, "b" * 40, "10.0.0.3:8000", "secret-token")
+    await lease.serving.set_candidate("b" * 40, "10.0.0.3:8000", "secret-token")
     probed = await ask(caddy, HOST, **{PROBE_HEADER: "secret-token"})
     assert (probed.headers[UPSTREAM_HEADER], probed.headers[COMMIT_HEADER]) == ("10.0.0.3:8000", "b" * 40)
     for wrong in ("secret-toke", "", "a-token", b"s\xe9cret"):
@@ -243,8 +246,8 @@ async def test_the_router_hears_again_after_its_connection_was_cut(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR query LIKE 'SELECT 1%'"
     )
     await administrator.close()
-    await store.set_candidate(lease, "b" * 40, "10.0.0.3:8000", "t")
-    await store.promote(lease, ("container",), "it answers")
+    await lease.serving.set_candidate("b" * 40, "10.0.0.3:8000", "t")
+    await lease.serving.promote(("container",), "it answers")
 
     async def moved() -> bool:
         return bool((await ask(caddy, HOST)).headers.get(UPSTREAM_HEADER) == "10.0.0.3:8000")
@@ -387,8 +390,8 @@ async def test_the_database_is_shown_and_reset(client: httpx.AsyncClient, store:
     lease = await open_preview(store)
     deployment = await fail(store, lease)
     value = WiredValue(service="app", variable="URL", place="compose.yaml:1", before="<b>old</b>", after="new")
-    lease = await store.borrow(SHOP) or lease
-    await store.keep_wiring(lease, deployment, Wiring(values=(value,)))
+    lease = await store.claims.borrow(SHOP) or lease
+    await lease.deployments.keep_wiring(deployment, Wiring(values=(value,)))
     assert (await client.get(f"/api/v1/previews/{SHOP}/database", headers=BEARER)).json() is None
     measured = Measured(bytes=1900, limit_bytes=2000, connections=18, connection_limit=20, ended="too long")
     budget = Budget(max_connections=100, reserved=13, granted={"a": 20}, in_use={"a": 18})
@@ -404,7 +407,7 @@ async def test_the_database_is_shown_and_reset(client: httpx.AsyncClient, store:
     assert "20 of 87 database connections promised" in (await client.get("/", headers=HTML)).text
     again = await client.post(f"/api/v1/previews/{SHOP}/reset-database", headers=BEARER)
     assert (again.status_code, again.json()) == (202, {"id": str(SHOP), "generation": 2})
-    assert (await store.own(lease)).reset_requested == 2
+    assert (await lease.row()).reset_requested == 2
     origin = {"Origin": "http://dashboard.test"}
     assert (await client.post(f"/previews/{SHOP}/reset-database", headers=origin)).status_code == 303
 
@@ -417,16 +420,16 @@ async def test_an_unknown_preview_is_404(client: httpx.AsyncClient, wrong: str) 
 
 async def test_a_followed_log_ends_with_its_deployment(client: httpx.AsyncClient, store: Store) -> None:
     lease = await open_preview(store)
-    deployment = await store.start_deployment(lease, 1, "a" * 40)
-    await store.log(deployment, Step.BUILD, ["one"])
+    deployment = await lease.deployments.start(1, "a" * 40)
+    await store.logs.append(deployment, Step.BUILD, ["one"])
     events: list[str] = []
     url, query = f"/api/v1/previews/{SHOP}/logs", {"follow": "true"}
     async with client.stream("GET", url, params=query, headers=BEARER) as stream:
         async for line in stream.aiter_lines():
             events.append(line)
             if '"line":"one"' in line:
-                await store.log(deployment, Step.BUILD, ["two"])
-                await store.close_deployment(lease, "ready")
+                await store.logs.append(deployment, Step.BUILD, ["two"])
+                await lease.deployments.close("ready")
     assert '"line":"two"' in "\n".join(events)
     assert events[:2] == ["event: deployment", f'data: {{"id": {deployment}, "commit": "{"a" * 40}"}}']
     assert "event: end" in events
@@ -515,12 +518,12 @@ async def test_an_open_list_learns_of_a_new_preview(client: httpx.AsyncClient, s
 
 async def test_an_open_page_gets_new_log_lines(client: httpx.AsyncClient, store: Store) -> None:
     lease = await open_preview(store)
-    deployment = await store.start_deployment(lease, 1, "a" * 40)
+    deployment = await lease.deployments.start(1, "a" * 40)
     await sign_in(client)
     async with client.stream("GET", f"/previews/{SHOP}/events?after={deployment}:0") as stream:
         lines = stream.aiter_lines()
         await seen(lines, '"id": "detail"')
-        await store.log(deployment, Step.BUILD, ["<b>late</b>"])
+        await store.logs.append(deployment, Step.BUILD, ["<b>late</b>"])
         await seen(lines, "&lt;b&gt;late")
 
 
@@ -547,7 +550,7 @@ async def _end_with_open_streams(
     web: WebProcess, client: httpx.AsyncClient, store: Store, number: signal.Signals
 ) -> None:
     lease = await open_preview(store)
-    await store.start_deployment(lease, 1, "a" * 40)
+    await lease.deployments.start(1, "a" * 40)
     await sign_in(client)
     follow = f"/api/v1/previews/{SHOP}/logs?follow=true"
     async with (

@@ -67,8 +67,9 @@ class Place:
 
 READS = frozenset(
     {
-        "due", "usage.of", "line.is_empty", "line.read", "lives", "own", "renew", "subnet_of", "taken_subnets",
-        "reports.begin", "reports.has_changed", "templates.has_pulls", "unreported",
+        "deployments.times_ready", "generations.due", "known.live_repositories", "line.is_empty", "line.read", "renew",
+        "reports.begin", "reports.due", "reports.has_changed", "row", "subnets.of", "subnets.taken",
+        "templates.has_pulls", "usage.of",
     }
 )  # fmt: skip
 """What the store is asked without writing anything down that a step did."""
@@ -87,7 +88,7 @@ def hand_of(call: str) -> str:
 BUILD_BEGINS, BUILD_ENDS = Place("engine: begin to build"), Place("engine: tag")
 
 OPENING = {
-    "D1 lease": Place("store.acquire"),
+    "D1 lease": Place("store.claims.acquire"),
     "D2 read pull request": Place("forge.pull"),
     "D3 may it run": Place("forge.permission"),
     "D4 token": Place("forge.clone_token"),
@@ -104,9 +105,9 @@ OPENING = {
     "D14 create last container": Place("engine.create_container", 2),
     "D15 start container": Place("engine.start"),
     "D15 start last container": Place("engine.start", 2),
-    "D16 candidate": Place("store.set_candidate"),
+    "D16 candidate": Place("store.serving.set_candidate"),
     "D17 probe": Place("proxy.ask"),
-    "D18 switch route": Place("store.promote"),
+    "D18 switch route": Place("store.serving.promote"),
     "D19 mark ready": Place("store.settle"),
     "D20 comment": Place("forge.put_comment"),
 }
@@ -121,8 +122,8 @@ REPLACING = {
 """A commit is pushed, and replaces what serves."""
 
 CLOSING = {
-    "T1 lease": Place("store.acquire"),
-    "T2 unroute": Place("store.unroute"),
+    "T1 lease": Place("store.claims.acquire"),
+    "T2 unroute": Place("store.serving.unroute"),
     "T3 kill and remove container": Place("engine.remove_container"),
     "T4 kill and remove last container": Place("engine.remove_container", 2),
     "T5 network": Place("engine.remove_network"),

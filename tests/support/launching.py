@@ -28,9 +28,11 @@ from orchestrator.preview.state import STATE_DURING, PreviewId, State, Step
 from orchestrator.preview.trust import Pull
 from orchestrator.runtime.concurrency import run_watched
 from orchestrator.runtime.settings import Settings
+from orchestrator.store.claims import Claim
+from orchestrator.store.deliveries import Delivery, Hint
 from orchestrator.store.encryption import Encryption
 from orchestrator.store.queries import Queries
-from orchestrator.store.store import Delivery, Hint, Lease, Store
+from orchestrator.store.store import Store
 from tests.support.docker import ENGINE_URL
 from tests.support.engine import remove_everything_of
 from worker.cleanup.unserving import discard_unserving
@@ -40,6 +42,7 @@ from worker.context.context import WorkerContext
 from worker.deployment.deployment import Deployment
 from worker.deployment.gate import Gate
 from worker.deployment.journal import Journal
+from worker.pull_request import PullRequest
 from worker.steps import environment, launch, teardown
 
 PATH = "compose.yaml"
@@ -97,7 +100,7 @@ class Launcher:
         self.sources = Files()
         self.context = WorkerContext(
             settings=Settings(instance=instance, data_dir=data_dir, _env_file=None, **settings),
-            store=Store(database),
+            store=Store.of(database),
             queries=Queries(database),
             encryption=Encryption((SecretStr("of no importance here"),)),
             queue=cast("Any", None),
@@ -121,10 +124,10 @@ class Launcher:
             hosts=(f"pr-{preview}.example.com",),
         )
         delivery = Delivery(id=str(uuid4()), event="pull_request", action="opened", outcome="accepted", reason="")
-        await self.context.store.record(delivery, hint)
-        lease = await self.context.store.acquire(preview)
-        assert lease is not None
-        return LaunchedPreview(self, lease)
+        await self.context.store.deliveries.record(delivery, hint)
+        claim = await self.context.store.claims.acquire(preview)
+        assert claim is not None
+        return LaunchedPreview(self, claim)
 
 
 @asynccontextmanager
@@ -144,22 +147,22 @@ async def launcher(database: AsyncEngine, **settings: Any) -> AsyncIterator[Laun
 class LaunchedPreview:
     """One preview of a launcher."""
 
-    def __init__(self, launcher: Launcher, lease: Lease) -> None:
+    def __init__(self, launcher: Launcher, claim: Claim) -> None:
         self.launcher = launcher
-        self.lease = lease
+        self.claim = claim
         self.lines: list[str] = []
         """What the last launch said."""
 
     @property
     def names(self) -> Names:
-        return Names(instance=self.launcher.context.settings.instance, preview=self.lease.preview)
+        return Names(instance=self.launcher.context.settings.instance, preview=self.claim.preview)
 
     async def up(
         self, compose: str, commit: str = "0" * 40, files: Mapping[str, bytes] | None = None, **variables: str
     ) -> Deployment:
         """Run the steps that come after the database. Raises what they raise."""
         everything = {**(files or {}), PATH: compose.encode()}
-        self.launcher.sources.commits[self.lease.preview.repository, commit] = everything
+        self.launcher.sources.commits[self.claim.preview.repository, commit] = everything
         stack = read(everything, PATH, {"GIT_SHA": commit, **variables})
         return await self.launch(stack, commit)
 
@@ -175,49 +178,49 @@ class LaunchedPreview:
     async def serve(self, deployment: Deployment) -> None:
         """What follows a proof: the new containers serve, and what serves no more goes."""
         await self._hold()
-        store = self.launcher.context.store
         names = [container.name for replicas in (await plan(deployment)).values() for container in replicas]
-        await store.set_candidate(self.lease, deployment.commit, "192.0.2.1:80", "token")
-        await store.promote(self.lease, names, "tested")
-        await discard_unserving(self.launcher.context, self.lease, replaced=True)
+        await self.claim.serving.set_candidate(deployment.commit, "192.0.2.1:80", "token")
+        await self.claim.serving.promote(names, "tested")
+        await discard_unserving(self.launcher.context, self.claim, replaced=True)
 
     async def fail(self) -> None:
         """What follows a failure: the old containers go on serving."""
         await self._hold()
-        await discard_unserving(self.launcher.context, self.lease)
-        await self.launcher.context.store.advance(self.lease, State.FAILED, "tested")
+        await discard_unserving(self.launcher.context, self.claim)
+        await self.claim.advance(State.FAILED, "tested")
 
     async def down(self) -> None:
         await self._hold()
-        await teardown.run(self.launcher.context, self.lease)
+        await teardown.run(self.launcher.context, self.claim)
 
     async def _hold(self) -> int:
         """Keep the lease, or take it again: nobody renews it while a test looks around."""
         store = self.launcher.context.store
         try:
-            return await store.renew(self.lease)
+            return await self.claim.renew()
         except LeaseLost:
-            taken = await store.acquire(self.lease.preview)
+            taken = await store.claims.acquire(self.claim.preview)
             assert taken is not None
-            self.lease = taken
-            return await store.renew(taken)
+            self.claim = taken
+            return await taken.renew()
 
     async def _deployment(self, commit: str) -> Deployment:
         generation = await self._hold()
-        context, lease = self.launcher.context, self.lease
-        pull = _pull(lease.preview, commit)
-        self.launcher.forge.pulls[lease.preview] = pull
-        await context.store.advance(lease, State.QUEUED, "tested", commit=commit)
-        number = await context.store.start_deployment(lease, generation, commit)
-        gate = Gate(context, lease, generation, commit)
+        context, claim = self.launcher.context, self.claim
+        pull = _pull(claim.preview, commit)
+        self.launcher.forge.pulls[claim.preview] = pull
+        await claim.advance(State.QUEUED, "tested", commit=commit)
+        number = await claim.deployments.start(generation, commit)
+        gate = Gate(claim, lambda: PullRequest().look(context, claim.preview), generation, commit)
         return Deployment(
             context=context,
-            lease=lease,
+            claim=claim,
             gate=gate,
             pull=pull,
             host="pr.example.com",
+            database_name=context.names(claim.preview).database,
             number=number,
-            journal=Journal(context.store, number),
+            journal=Journal(context.store.logs, number),
         )
 
     async def _run(self, deployment: Deployment) -> None:

@@ -20,10 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.preview.errors import ForgeUnavailable, TemporaryError, Unavailable
 from orchestrator.runtime import fence
 from orchestrator.runtime.fence import LEASE_SECONDS, Fence
+from orchestrator.store.claims import Claim
 from orchestrator.store.queries import Queries
 from orchestrator.store.reports import Told
-from orchestrator.store.store import Lease, Store
+from orchestrator.store.store import Store
 from tests.support.faults import ANY_CALL, Fault, Mode, Moment, Place, hand_of, is_record
+from tests.support.intercept import intercept
 from tests.support.scene import MOST_ROUNDS, Crew, Redis, work
 from tests.support.world import World
 from worker.context.build_slots import BuildSlots
@@ -113,8 +115,10 @@ class Mortal:
         if hand_of(call) in FENCED:
             fence.require()
         answer = await act()
-        if isinstance(answer, Lease | Told):
+        if isinstance(answer, Claim | Told):
             self._fences.append(answer.fence)
+        if isinstance(answer, Claim):
+            intercept(answer, lambda name, act: self.passing(f"store.{name}", act))
         await self._require_life()
         if here and self.fault.moment is Moment.UNRECORDED:
             await self._strike(call)
@@ -215,7 +219,7 @@ class Mortal:
 
         return replace(
             context,
-            store=cast("Any", _Hand(self, "store", Store(database))),
+            store=cast("Any", _Hand(self, "store", Store.of(database))),
             queries=cast("Any", _Hand(self, "queries", Queries(database))),
             queue=cast("Any", _Hand(self, "queue", context.queue)),
             engine=cast("Any", _Hand(self, "engine", world.engine.client(engine_stage))),

@@ -19,7 +19,7 @@ from orchestrator.preview.state import PreviewId
 from orchestrator.preview.trust import Pull
 from orchestrator.runtime.queue import Queue
 from orchestrator.runtime.settings import Settings
-from orchestrator.store.store import Delivery, Hint, Recorded
+from orchestrator.store.deliveries import Delivery, Hint, Recorded
 from tests.support.faults import Fault, Mode, Moment
 from tests.support.mortal import Killed, restart_postgres
 from tests.support.scene import Redis, Wakeups
@@ -162,13 +162,13 @@ class Door:
                 _env_file=None,
             )
         )
-        store = self._app.state.web.store
-        record = store.record
+        deliveries = self._app.state.web.store.deliveries
+        record = deliveries.record
 
         async def recorded(delivery: Delivery, hint: Hint | None) -> Recorded | None:
             return await _passing("R3 record", lambda: record(delivery, hint))
 
-        store.record = recorded
+        deliveries.record = recorded
 
     async def deliver(self, pull: Pull, action: str, guid: str = "", strike: Strike | None = None) -> int | None:
         """Post one delivery about a pull request. The answer's status, or None when none came back."""

@@ -28,9 +28,10 @@ from orchestrator.preview.trust import Pull
 from orchestrator.runtime import fence
 from orchestrator.runtime.queue import Queue
 from orchestrator.runtime.settings import Settings
+from orchestrator.store.deliveries import Delivery, Hint
 from orchestrator.store.encryption import Encryption
 from orchestrator.store.queries import Queries
-from orchestrator.store.store import Delivery, Hint, Store
+from orchestrator.store.store import Store
 from orchestrator.store.tables import previews
 from tests.support.apps import tiny
 from tests.support.context import MemoryContext
@@ -127,7 +128,7 @@ class World:
         self.databases = FakeDatabases()
         self.databases.before = self.effect
         self._database = database
-        self.store, self.queries = Store(database), Queries(database)
+        self.store, self.queries = Store.of(database), Queries(database)
         settings = Settings(data_dir=data_dir, secret_key=(SecretStr("key"),), launch_seconds=5, probe_seconds=5)
         self.context = WorkerContext(
             settings=settings,
@@ -172,7 +173,7 @@ class World:
                 host_name("pr-{number}-{repo}.{domain}", "example.com", self.pull.repository_name, self.preview.number),
             ),
         )
-        await self.store.record(delivery, hint)
+        await self.store.deliveries.record(delivery, hint)
 
     async def change(self, **changes: object) -> None:
         """Change the pull request, and have GitHub say so."""

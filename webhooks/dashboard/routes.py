@@ -196,14 +196,14 @@ class Dashboard:
     async def reset_database(self, preview_id: Id) -> Response:
         """Deploy again, with a new database."""
         preview = await self._found(preview_id)
-        generation = await self.store.request_reset(preview.id) or 0
+        generation = await self.store.generations.reset(preview.id) or 0
         wake = BackgroundTask(self.queue.wake, preview.id, generation)
         return RedirectResponse(f"/previews/{preview.id}", HTTPStatus.SEE_OTHER, background=wake)
 
     async def redeploy(self, preview_id: Id) -> Response:
         """Deploy again, though nothing changed."""
         preview = await self._found(preview_id)
-        generation = await self.store.force(preview.id) or 0
+        generation = await self.store.generations.force(preview.id) or 0
         wake = BackgroundTask(self.queue.wake, preview.id, generation)
         return RedirectResponse(f"/previews/{preview.id}", HTTPStatus.SEE_OTHER, background=wake)
 

@@ -18,7 +18,9 @@ from orchestrator.preview.names import host_name
 from orchestrator.preview.state import PreviewId
 from orchestrator.runtime.queue import Queue
 from orchestrator.runtime.settings import Settings
-from orchestrator.store.store import DATABASE_FAULTS, Delivery, Hint, Recorded, Store
+from orchestrator.store.deliveries import Delivery, Hint, Recorded
+from orchestrator.store.faults import DATABASE_FAULTS
+from orchestrator.store.store import Store
 from webhooks.answers import database_down, failure
 from webhooks.metrics import Metrics
 from webhooks.receiver import events
@@ -90,7 +92,7 @@ class Receiver:
     async def _record(self, delivery: Delivery, hint: Hint | None, found: events.Event) -> Response:
         try:
             async with asyncio.timeout(RECORD_SECONDS):
-                recorded = await self.store.record(delivery, hint)
+                recorded = await self.store.deliveries.record(delivery, hint)
                 await self._pass_on(found)
         except OperatorError as error:
             return failure(503, error.message, error.remedy)
@@ -108,7 +110,7 @@ class Receiver:
             case events.PushEvent(repository=repository, branch=branch):
                 await self.store.templates.branch_moved(repository, branch)
             case events.RepositoriesEvent(repositories=repositories):
-                await self.store.look_again(repositories)
+                await self.store.generations.look_at_all(repositories)
             case events.CommentDeleted(repository=repository, comment=comment):
                 await self.store.reports.comment_deleted(repository, comment)
             case events.PullRequestEvent() | events.Ping() | events.Ignored():

@@ -24,8 +24,8 @@ from orchestrator.ports.ingress import (
 from orchestrator.preview.records import Route
 from orchestrator.preview.state import PreviewId
 from orchestrator.store.changes import ALL, Changes
+from orchestrator.store.faults import DATABASE_FAULTS
 from orchestrator.store.queries import Queries
-from orchestrator.store.store import DATABASE_FAULTS
 from webhooks.metrics import Metrics
 from webhooks.router.pages import POLICY, UNAVAILABLE, UNKNOWN, Page, page
 

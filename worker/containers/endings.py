@@ -23,6 +23,6 @@ async def require_own_end(deployment: Deployment, service: str, status: Containe
 
     Raises TemporaryError when it was killed, as by a restart of the Engine: that says nothing about the commit.
     """
-    attempts = (await deployment.context.store.own(deployment.lease)).attempts
+    attempts = (await deployment.claim.row()).attempts
     if was_ended_from_outside(status) and attempts < KILLED_TRIES:
         raise TemporaryError(f"service {service} was killed while it came up (exit code {status.exit_code})")

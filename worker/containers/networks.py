@@ -25,7 +25,7 @@ async def ensure_network(deployment: Deployment, stack: Stack, name: str) -> Non
     """
     engine_name, internal = network_name(deployment, stack, name), stack.networks[name].internal
     prefix = subnet_prefix(deployment.context.settings, stack)
-    subnet = await deployment.context.store.subnet_of(engine_name)
+    subnet = await deployment.context.store.subnets.of(engine_name)
     while True:
         if subnet is None:
             subnet = await _take_subnet(deployment, engine_name, prefix)
@@ -33,18 +33,18 @@ async def ensure_network(deployment: Deployment, stack: Stack, name: str) -> Non
         labels = deployment.names.network_labels(name)
         if await deployment.context.engine.ensure_network(engine_name, subnet, labels, internal=internal):
             return
-        await deployment.context.store.give_up_subnet(deployment.lease, subnet)
+        await deployment.claim.subnets.give_up(subnet)
         subnet = None
 
 
 async def _take_subnet(deployment: Deployment, network: str, prefix: int) -> IPv4Network:
     store, pool = deployment.context.store, deployment.context.settings.subnet_pool
     while True:
-        ours, present = await store.taken_subnets(), await deployment.context.engine.subnets()
+        ours, present = await store.subnets.taken(), await deployment.context.engine.subnets()
         subnet = next(free_subnets(pool, prefix, [*ours, *present]), None)
         if subnet is None:
             foreign = [other for other in present if other.subnet_of(pool) and not any(map(other.overlaps, ours))]
-            await store.avoid_subnets(foreign)  # so that whoever comes next waits before anything is done for it
+            await store.subnets.avoid(foreign)  # so that whoever comes next waits before anything is done for it
             raise NoRoom(no_subnet(pool, prefix), Resource.NETWORKS)
-        if await store.take_subnet(deployment.lease, network, subnet):
+        if await deployment.claim.subnets.take(network, subnet):
             return subnet

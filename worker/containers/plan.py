@@ -19,7 +19,6 @@ from orchestrator.compose.engine.request import (
     open_volumes,
 )
 from orchestrator.compose.model import Healthcheck, MountKind, Service, Stack
-from orchestrator.databases.record import DatabaseRecord
 from orchestrator.ports.engine import HealthTimes, Image
 from orchestrator.preview.errors import LaunchError, TemporaryError
 from orchestrator.preview.names import CONFIG_LABEL, SERVICE_LABEL
@@ -137,7 +136,7 @@ class _Planner:
         self._stack = stack
         self._images = images
         self._incarnations = incarnations
-        self._host = HostFiles.of(deployment.context.settings, deployment.lease.preview, deployment.commit)
+        self._host = HostFiles.of(deployment.context.settings, deployment.claim.preview, deployment.commit)
         self._planned: dict[str, tuple[Planned, ...]] = {}
 
     def containers(self, name: str) -> tuple[Planned, ...]:
@@ -218,7 +217,7 @@ class _Planner:
 
     def _labels(self, service: Service, image: Image, number: int, digest: str) -> dict[str, str]:
         deployment = self._deployment
-        folder = str(binds_folder(deployment.context.settings, deployment.lease.preview))
+        folder = str(binds_folder(deployment.context.settings, deployment.claim.preview))
         present = ((name, on) for name, on in service.depends_on.items() if name in self._stack.services)
         waits = (f"{name}:{on.condition.value}:{str(on.restart).lower()}" for name, on in present)
         compose = {
@@ -242,7 +241,7 @@ async def _incarnations(deployment: Deployment) -> Mapping[str, int]:
 
     What a container did for the earlier one, such as to migrate it, is to be done again by a new container.
     """
-    record = DatabaseRecord.read((await deployment.context.store.own(deployment.lease)).database)
+    record = (await deployment.claim.row()).database
     if record is None or not record.incarnation:
         return {}
     connected = {rewrite.service for rewrite in (await read_prepared(deployment)).rewrites}

@@ -8,6 +8,8 @@ from orchestrator.ports.databases import Databases
 from orchestrator.ports.engine import Engine
 from orchestrator.ports.forge import Forge
 from orchestrator.ports.sources import Sources
+from orchestrator.preview.names import Names
+from orchestrator.preview.state import PreviewId
 from orchestrator.runtime.queue import Queue
 from orchestrator.runtime.settings import Settings
 from orchestrator.store.encryption import Encryption
@@ -39,3 +41,7 @@ class WorkerContext:
     """What this worker is at."""
     machine: WatchedMachine = field(default_factory=WatchedMachine)
     """Whose disks and memory limit what begins."""
+
+    def names(self, preview: PreviewId) -> Names:
+        """Everything that is called after a preview."""
+        return Names(instance=self.settings.instance, preview=preview)

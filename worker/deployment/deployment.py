@@ -5,16 +5,16 @@ What a step needs it derives again from the commit and from names, so a run that
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.compose.prepare import Prepared
 from orchestrator.ports.databases import DatabaseAccess
-from orchestrator.preview.names import Names, template
+from orchestrator.preview.names import Names
 from orchestrator.preview.state import State, Step
 from orchestrator.preview.trust import Pull
+from orchestrator.store.claims import Claim
 from orchestrator.store.encryption import DATABASE_PASSWORD
-from orchestrator.store.store import Lease
 from worker.context.context import WorkerContext
 from worker.deployment.gate import Gate
 from worker.deployment.journal import Journal
@@ -30,10 +30,12 @@ class Deployment:
     """Made by `converge`, passed to each step in turn."""
 
     context: WorkerContext
-    lease: Lease
+    claim: Claim
     gate: Gate
     pull: Pull
     host: str
+    database_name: str
+    """The preview's own, or that of the template which this commit of a base branch is to fill."""
     number: int
     """Its row in our database."""
     journal: Journal
@@ -53,14 +55,7 @@ class Deployment:
 
     @property
     def names(self) -> Names:
-        return Names(instance=self.context.settings.instance, preview=self.lease.preview)
-
-    @property
-    def database_name(self) -> str:
-        """The preview's own, or that of the template which this commit of a base branch is to fill."""
-        if not self.lease.preview.is_template:
-            return self.names.database
-        return template(self.names.instance, self.pull.repository, f"{self.pull.base_branch}\0{self.commit}")
+        return self.context.names(self.claim.preview)
 
     async def permit(self) -> None:
         """Ask the gate. To be called right before each side effect."""
@@ -69,11 +64,11 @@ class Deployment:
     async def enter(self, step: Step, state: State) -> None:
         self.step = self.journal.step = step
         await self.permit()
-        await self.context.store.enter_step(self.lease, self.number, step, state)
+        await self.claim.deployments.enter_step(self.number, step, state)
 
     async def leave(self) -> None:
         await self.journal.flush()
-        await self.context.store.leave_step(self.lease, self.number, self.step)
+        await self.claim.deployments.leave_step(self.number, self.step)
 
     async def secret(self, name: str) -> str:
         """A secret of this preview: made once, kept across pushes, gone with the preview."""
@@ -92,9 +87,13 @@ class Deployment:
         return self.context.databases.access(self.database_name, await self.secret(DATABASE_PASSWORD))
 
     async def _kept(self, names: list[str]) -> dict[str, str]:
-        row = await self.context.store.own(self.lease)
+        row = await self.claim.row()
         kept = self.context.encryption.open(row.secrets) if row.secrets else {}
         made = {name: secrets.token_urlsafe(_SECRET_BYTES) for name in names if name not in kept}
         if made:
-            await self.context.store.keep_secrets(self.lease, self.context.encryption.seal(kept | made))
+            await self.claim.keep_secrets(self.context.encryption.seal(kept | made))
         return kept | made
+
+
+Steps = tuple[tuple[Step, Callable[[Deployment], Awaitable[None]]], ...]
+"""What is done for a commit, in order."""

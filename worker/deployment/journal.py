@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from orchestrator.preview.errors import AuthorError, LeaseLost, PreviewdError
 from orchestrator.preview.state import Step
 from orchestrator.runtime.log import mask_text
-from orchestrator.store.store import DATABASE_FAULTS, Store
+from orchestrator.store.deployments import Logs
+from orchestrator.store.faults import DATABASE_FAULTS
 
 FLUSH_SECONDS = 0.2
 """How late a line may be recorded: one insert takes what came meanwhile."""
@@ -23,9 +24,9 @@ TAIL_LINES = 30
 
 
 class Journal:
-    def __init__(self, store: Store, deployment: int) -> None:
+    def __init__(self, logs: Logs, deployment: int) -> None:
         self.step = Step.SOURCE
-        self._store = store
+        self._logs = logs
         self._deployment = deployment
         self._lines: list[tuple[Step, str]] = []
         self._left = MAX_OCTETS
@@ -76,7 +77,7 @@ class Journal:
             while self._lines:
                 step, said = next(itertools.groupby(self._lines, key=lambda each: each[0]))
                 lines = [line for _, line in said]
-                await self._store.log(self._deployment, step, lines)
+                await self._logs.append(self._deployment, step, lines)
                 del self._lines[: len(lines)]
 
     async def close(self) -> None:

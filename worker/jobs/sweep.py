@@ -9,8 +9,8 @@ SWEEP_SECONDS = 1.0
 
 async def sweep(context: WorkerContext) -> None:
     """One round."""
-    for preview, _ in await context.store.due():
+    for preview, _ in await context.store.generations.due():
         kinds.converge(context, preview)
-    for preview in await context.store.unreported():
+    for preview in await context.store.reports.due():
         kinds.report(context, preview)
     await admission.move_up(context)

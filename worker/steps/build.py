@@ -25,9 +25,7 @@ async def run(deployment: Deployment) -> None:
     recipes = await _recipes(deployment, [service for service in services if service.build is not None])
     await deployment.permit()
     needed = {name: each for recipe in recipes for name, each in recipe.everything().items()}
-    await deployment.context.store.use_images(
-        deployment.lease, needed
-    )  # before any is looked for: nobody removes it now
+    await deployment.claim.serving.use_images(needed)  # before any is looked for: nobody removes it now
     plain = {qualified(service.image or ""): service for service in services if service.build is None}
     await run_all(
         *(_have(deployment, recipe) for recipe in recipes),
@@ -56,7 +54,7 @@ async def _have(deployment: Deployment, recipe: Recipe) -> None:
         repository, tell = deployment.pull.repository, partial(_say_it_waits, deployment, recipe)
         async with deployment.context.build_slots.build(repository, tell) as waited:
             if waited:
-                await deployment.context.store.advance(deployment.lease, State.BUILDING, "build begins")
+                await deployment.claim.advance(State.BUILDING, "build begins")
             await _build(deployment, recipe)
 
 
@@ -64,7 +62,7 @@ async def _say_it_waits(deployment: Deployment, recipe: Recipe, observation: str
     """Say that a build waits for its turn, and why."""
     await deployment.journal.say(f"{recipe.subject}: waiting for its turn; {observation}")
     reason = f"{recipe.subject} waits for its turn to be built: {observation}"
-    await deployment.context.store.advance(deployment.lease, State.BUILDING, reason)
+    await deployment.claim.advance(State.BUILDING, reason)
 
 
 async def _build(deployment: Deployment, recipe: Recipe) -> None:
@@ -144,4 +142,4 @@ async def _await(deployment: Deployment, service: Service, image: str) -> None:
 async def _tell(deployment: Deployment, what: str) -> None:
     """Say it in the log and on the pull request."""
     await deployment.journal.say(what)
-    await deployment.context.store.advance(deployment.lease, State.BUILDING, what)
+    await deployment.claim.advance(State.BUILDING, what)

@@ -27,20 +27,39 @@ _TOLD_FAULTS = 10
 
 
 async def run(deployment: Deployment) -> None:
-    prepared = await read_prepared(deployment)
+    """For a pull request."""
+    is_managed = await _is_managed(deployment)
     await _take_back_what_an_earlier_run_left(deployment)
-    if prepared.database.mode is not DatabaseMode.MANAGED:
-        await deployment.journal.say(f"the stack has its own database: mode {prepared.database.mode.value}")
+    if not is_managed:
         return
     work = await _look(deployment)
-    if deployment.lease.preview.is_template:
-        await _begin_template(work)
-    elif work.record is None:
+    if work.record is None:
         await _begin(work)
     else:
         await _keep_or_reset(work, work.record)
         await _have(work)
     await _say(work)
+
+
+async def run_template(deployment: Deployment) -> None:
+    """For a base branch: a template holds what that makes, and nothing of an attempt that was cut short."""
+    if not await _is_managed(deployment):
+        return
+    work = await _look(deployment)
+    await deployment.permit()
+    await discard_unserving(deployment.context, deployment.claim)
+    await drop_unfinished(deployment.context, deployment.pull.repository)
+    await require_connections(deployment)
+    await _have(work)
+    await _say(work)
+
+
+async def _is_managed(deployment: Deployment) -> bool:
+    """Whether the database is previewd's to make."""
+    mode = (await read_prepared(deployment)).database.mode
+    if mode is not DatabaseMode.MANAGED:
+        await deployment.journal.say(f"the stack has its own database: mode {mode.value}")
+    return mode is DatabaseMode.MANAGED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +87,16 @@ async def _look(deployment: Deployment) -> _Work:
     prepared, context = await read_prepared(deployment), deployment.context
     repository, commit = deployment.pull.repository, deployment.commit
     block = prepared.stack.preview.database
-    row = await context.store.own(deployment.lease)
+    row = await deployment.claim.row()
     return _Work(
         deployment=deployment,
         block=block,
         extensions=frozenset(prepared.database.needs.extensions),
         tree=await read_migrations(context.sources, repository, commit, block.migrations),
         has_migrations=bool(migration_files(await context.sources.paths(repository, commit))),
-        record=DatabaseRecord.read(row.database),
+        record=row.database,
         serves=row.serving_commit is not None,
-        reset_requested=row.reset_requested > row.settled,
+        reset_requested=row.reset_is_requested,
     )
 
 
@@ -86,15 +105,15 @@ async def _take_back_what_an_earlier_run_left(deployment: Deployment) -> None:
 
     It may be this one, when a new database was asked for meanwhile.
     """
-    context, lease = deployment.context, deployment.lease
-    row = await context.store.own(lease)
-    record, reset_requested = DatabaseRecord.read(row.database), row.reset_requested > row.settled
+    context, claim = deployment.context, deployment.claim
+    row = await claim.row()
+    record, reset_requested = row.database, row.reset_is_requested
     rollback = None if record is None else record.rollback
     if rollback and (rollback.commit != deployment.commit or (reset_requested and rollback.reset != resets.ASKED_FOR)):
         await deployment.permit()
-        await discard_unserving(context, lease)
-        await take_back(context, lease)
-    await discard_snapshot(context, lease)
+        await discard_unserving(context, claim)
+        await take_back(context, claim)
+    await discard_snapshot(context, claim)
 
 
 # A new database
@@ -106,15 +125,6 @@ async def _begin(work: _Work) -> None:
     await _have(work, origin.source)
     story = f"the database began {origin.said}" if origin.said else ""
     await _keep(work, _of_this_commit(work, DatabaseRecord(commit="", origin=story)))
-
-
-async def _begin_template(work: _Work) -> None:
-    """A template holds what the branch itself makes, and nothing of an attempt that was cut short."""
-    await work.deployment.permit()
-    await discard_unserving(work.deployment.context, work.deployment.lease)
-    await drop_unfinished(work.deployment.context, work.deployment.pull.repository)
-    await require_connections(work.deployment)
-    await _have(work)
 
 
 async def _origin(work: _Work) -> Origin:
@@ -148,7 +158,7 @@ async def _keep_or_reset(work: _Work, record: DatabaseRecord) -> None:
         if work.serves and (reason or _may_migrate(work, record, revisions)):
             rollback = await _plan_the_way_back(work, record, revisions, reason)
         elif reason:
-            await discard_unserving(work.deployment.context, work.deployment.lease)
+            await discard_unserving(work.deployment.context, work.deployment.claim)
             origin = await _put_anew(work)
             await _keep(work, _of_this_commit(work, replace(record, origin=_told(origin, reason))))
         else:
@@ -235,13 +245,13 @@ def _of_this_commit(work: _Work, record: DatabaseRecord) -> DatabaseRecord:
 
 
 async def _keep(work: _Work, record: DatabaseRecord) -> None:
-    await work.deployment.context.store.keep_database(work.deployment.lease, record)
+    await work.deployment.claim.keep_database(record)
 
 
 async def _say(work: _Work) -> None:
     """In the log now, and later among the notes of the comment."""
     deployment = work.deployment
-    record = DatabaseRecord.read((await deployment.context.store.own(deployment.lease)).database)
+    record = (await deployment.claim.row()).database
     faults = () if work.tree is None else diagnose(work.tree)
     notes = [
         *([record.story] if record is not None and record.story else []),

@@ -42,9 +42,9 @@ async def run(deployment: Deployment) -> None:
     for line in lines:
         await deployment.journal.say(line)
     notes = [deployment.journal.clean(line) for line in (*deployment.notes, *lines)]
-    await deployment.context.store.note(deployment.lease, deployment.number, notes)
+    await deployment.claim.deployments.note(deployment.number, notes)
     told = wiring(prepared, deployment.journal.clean)
-    await deployment.context.store.keep_wiring(deployment.lease, deployment.number, told)
+    await deployment.claim.deployments.keep_wiring(deployment.number, told)
     await _write_files(deployment, stack)
 
 
@@ -60,7 +60,7 @@ async def _write_files(deployment: Deployment, stack: Stack) -> None:
     files = {key: await _write(deployment, stack, file) for key, file in wanted.items()}
     if not copies and not files:
         return
-    settings, preview = deployment.context.settings, deployment.lease.preview
+    settings, preview = deployment.context.settings, deployment.claim.preview
     fence.require()
     binds_folder(settings, preview).mkdir(parents=True, exist_ok=True)
     index = HostFiles(copies=copies, files=files)
@@ -69,7 +69,7 @@ async def _write_files(deployment: Deployment, stack: Stack) -> None:
 
 async def _copy(deployment: Deployment, path: str) -> str:
     """Copy a path of the commit to where its content says, unless an equal one lies there; returns where."""
-    folder = copies_folder(deployment.context.settings, deployment.lease.preview)
+    folder = copies_folder(deployment.context.settings, deployment.claim.preview)
     new = folder / f"new-{secrets.token_hex(8)}"
     await deployment.permit()
     fence.require()
@@ -97,7 +97,7 @@ def _keep(new: Path, folder: Path, path: str) -> str:
 async def _write(deployment: Deployment, stack: Stack, file: FileMount) -> str:
     """Write a secret or config where its content says; returns where."""
     content = await _content(deployment, stack, file)
-    folder = secrets_folder(deployment.context.settings, deployment.lease.preview)
+    folder = secrets_folder(deployment.context.settings, deployment.claim.preview)
     await deployment.permit()
     fence.require()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

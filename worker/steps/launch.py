@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from orchestrator.compose.model import Condition, Hook, Service, Stack
 from orchestrator.ports.engine import Command, ContainerStatus
 from orchestrator.preview.errors import LaunchError, PreviewdError
-from orchestrator.reporting.remedies import remedy_for
 from orchestrator.runtime.concurrency import run_all
 from worker.containers.endings import output_tail, require_own_end
 from worker.containers.hooks import run_pre_stop
@@ -47,7 +46,7 @@ async def run(deployment: Deployment) -> None:
         *(ensure_volume(deployment, volume) for volume in stack.volumes),
     )
     present = await deployment.context.engine.containers(deployment.names.labels())
-    serving = (await deployment.context.store.own(deployment.lease)).serving_containers
+    serving = (await deployment.claim.row()).serving.containers
     await _Launch(deployment, stack, containers, present, serving).run()
 
 
@@ -322,7 +321,7 @@ class _Launch:
 
     async def _failure(self, container: Planned, what: str) -> LaunchError:
         lines = await output_tail(self._deployment, container.name)
-        return LaunchError(f"service {container.service.name} {what}", remedy_for(lines), lines)
+        return LaunchError(f"service {container.service.name} {what}", log_tail=lines)
 
 
 class _Verdict:

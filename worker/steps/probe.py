@@ -13,7 +13,6 @@ import httpx
 from orchestrator.compose.route import Route
 from orchestrator.ports.engine import ContainerStatus
 from orchestrator.preview.errors import OperatorError, ProbeError, TemporaryError
-from orchestrator.reporting.remedies import remedy_for
 from worker.containers.endings import output_tail, require_own_end
 from worker.containers.plan import Plan, Planned, network_name, plan
 from worker.deployment.deployment import Deployment
@@ -56,8 +55,8 @@ async def run(deployment: Deployment) -> None:
     serving = [status for status in present if status.name in names]
     running = [status.name for status in serving if status.running or status.restarting]
     await deployment.permit()
-    await deployment.context.store.promote(
-        deployment.lease, [status.name for status in serving], proof.words, running=running, routed=proof.routed
+    await deployment.claim.serving.promote(
+        [status.name for status in serving], proof.words, running=running, routed=proof.routed
     )
 
 
@@ -69,7 +68,7 @@ async def prove(deployment: Deployment) -> Proof:
     token = secrets.token_urlsafe(16)
     holder, address, port = await _upstream(deployment, containers, route, routed)
     await deployment.permit()
-    await deployment.context.store.set_candidate(deployment.lease, deployment.commit, f"{address}:{port}", token)
+    await deployment.claim.serving.set_candidate(deployment.commit, f"{address}:{port}", token)
     return Proof(words=await _prove(deployment, route, routed, token), routed=f"{holder}:{port}")
 
 
@@ -97,7 +96,7 @@ async def _upstream(deployment: Deployment, containers: Plan, route: Route, rout
     if not address:
         await require_own_end(deployment, holder.service.name, status)
         lines = await output_tail(deployment, routed.name)
-        raise ProbeError(f"service {route.service} does not run", remedy_for(lines), lines)
+        raise ProbeError(f"service {route.service} does not run", log_tail=lines)
     return holder.name, address, port
 
 
@@ -174,7 +173,7 @@ async def _require_running(deployment: Deployment, route: Route, routed: Planned
 
 async def _failure(deployment: Deployment, route: Route, routed: Planned, what: str) -> ProbeError:
     lines = await output_tail(deployment, routed.name)
-    return ProbeError(f"service {route.service}: {what}", remedy_for(lines) or _usual_remedy(route), lines)
+    return ProbeError(f"service {route.service}: {what}", _usual_remedy(route), lines)
 
 
 def _usual_remedy(route: Route) -> str:

@@ -24,7 +24,7 @@ async def keep_house(context: WorkerContext) -> None:
     await discard_images(context)
     if context.settings.build_cache_bytes:
         await context.engine.limit_build_cache(context.settings.build_cache_bytes)
-    await context.store.retry_subnets(FOREIGN_SUBNET_SECONDS)
+    await context.store.subnets.retry(FOREIGN_SUBNET_SECONDS)
 
 
 async def make_room(context: WorkerContext) -> None:

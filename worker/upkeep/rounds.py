@@ -57,7 +57,7 @@ async def listen(context: WorkerContext) -> NoReturn:
 async def heard(context: WorkerContext, event: EngineEvent) -> None:
     """Have a preview looked at when something that serves has ended. However much ends at once, it is one look."""
     preview = preview_of(dict(event.labels))
-    if preview is not None and await context.store.looks.fell(preview, event.container):
+    if preview is not None and await context.store.generations.ended(preview, event.container):
         _log.info("something that serves has ended", preview=str(preview), container=event.container)
 
 

@@ -45,4 +45,4 @@ async def _say(context: WorkerContext, preview: PreviewId, ended: str) -> None:
     _log.info("database session ended", preview=str(preview), reason=ended)
     for newest in await context.queries.deployments(preview, limit=1):
         line = f"previewd ended a session of the application in its database: {ended}"
-        await context.store.log(newest.id, Step.DATABASE, [line])
+        await context.store.logs.append(newest.id, Step.DATABASE, [line])

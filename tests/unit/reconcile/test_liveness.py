@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.ports.engine import ContainerStatus
 from orchestrator.preview.records import Serving
-from orchestrator.reconcile.liveness import fall
+from orchestrator.reconcile.liveness import failure_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SERVING = Serving(
@@ -46,7 +46,7 @@ WELL: Mapping[str, ContainerStatus | None] = {"app": APP, "worker": WORKER, "mig
 
 def fallen(changed: Mapping[str, ContainerStatus | None], serving: Serving = SERVING) -> Any:
     present = [status for status in {**WELL, **changed}.values() if status is not None]
-    return fall(serving, present, 64 << 20)
+    return failure_of(serving, present, 64 << 20)
 
 
 @pytest.mark.parametrize(

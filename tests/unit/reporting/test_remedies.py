@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.codebase.alembic.revisions import read_tree
-from orchestrator.reporting.remedies import database_remedy, remedy_for
+from orchestrator.reporting.remedies import remedy_for
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ from orchestrator.reporting.remedies import database_remedy, remedy_for
     ],
 )
 def test_a_known_fault_has_its_remedy(line: str, words: tuple[str, ...]) -> None:
-    remedy = remedy_for(["INFO: starting", *line.split("\n")])
+    remedy = remedy_for(["INFO: starting", *line.split("\n")], None, 20)
     assert all(word in remedy for word in words), remedy
 
 
 def test_an_unknown_fault_has_none() -> None:
-    assert remedy_for(["Segmentation fault"]) == ""
+    assert remedy_for(["Segmentation fault"], None, 20) == ""
 
 
 HEADS = read_tree(
@@ -49,6 +49,6 @@ HEADS = read_tree(
     ],
 )
 def test_a_fault_with_the_database_names_what_it_is_about(line: str, words: tuple[str, ...]) -> None:
-    remedy = database_remedy(["INFO", line], HEADS, 20)
+    remedy = remedy_for(["INFO", line], HEADS, 20)
     assert all(word in remedy for word in words), remedy
-    assert database_remedy(["INFO"], HEADS, 20) == ""
+    assert remedy_for(["INFO"], HEADS, 20) == ""

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from orchestrator.preview.state import Step
-from orchestrator.store.store import Store
+from orchestrator.store.deployments import Logs
 from tests.support.wait import eventually
 from worker.deployment import journal
 from worker.deployment.journal import Journal
@@ -17,13 +17,13 @@ class Lines:
     def __init__(self) -> None:
         self.taken: list[str] = []
 
-    async def log(self, _: int, __: Step, lines: list[str]) -> None:
+    async def append(self, _: int, __: Step, lines: list[str]) -> None:
         self.taken += lines
 
 
 async def test_of_too_much_output_the_beginning_and_the_end_are_kept() -> None:
     store = Lines()
-    kept = Journal(cast("Store", store), 1)
+    kept = Journal(cast("Logs", store), 1)
     line = "x" * 4000
     for number in range(2000):
         await kept.say(f"{number} {line}")
@@ -41,7 +41,7 @@ async def test_of_too_much_output_the_beginning_and_the_end_are_kept() -> None:
 
 async def test_little_output_is_kept_whole() -> None:
     store = Lines()
-    kept = Journal(cast("Store", store), 1)
+    kept = Journal(cast("Logs", store), 1)
     await kept.say("one")
     await kept.close()
     assert store.taken == ["one"]
@@ -49,7 +49,7 @@ async def test_little_output_is_kept_whole() -> None:
 
 async def test_secrets_are_blanked_the_longest_first() -> None:
     store = Lines()
-    kept = Journal(cast("Store", store), 1)
+    kept = Journal(cast("Logs", store), 1)
     kept.conceal(["geheim"])
     kept.conceal(["geheimnis", ""])
     await kept.say("das geheimnis ist geheim")
@@ -64,17 +64,17 @@ class Away(Lines):
         super().__init__()
         self.asked = 0
 
-    async def log(self, deployment: int, step: Step, lines: list[str]) -> None:
+    async def append(self, deployment: int, step: Step, lines: list[str]) -> None:
         self.asked += 1
         if self.asked <= 2:
             raise ConnectionRefusedError
-        await super().log(deployment, step, lines)
+        await super().append(deployment, step, lines)
 
 
 async def test_what_is_said_while_postgres_is_away_is_written_once_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "FLUSH_SECONDS", 0.001)
     store = Away()
-    kept = Journal(cast("Store", store), 1)
+    kept = Journal(cast("Logs", store), 1)
     await kept.say("one")
     kept.step = Step.BUILD
     await kept.say("two")
