@@ -25,6 +25,7 @@ check:          ## format, lint, types, imports, unit tests: needs nothing runni
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit tests/hostile
+	@$(BIN)/python -m tests.support.shape
 
 fuzz:           ## generated Compose files, read by Compose and by us: for MINUTES, ten by default
 	@$(BOOTSTRAP) environment
