@@ -1,4 +1,4 @@
-"""The brain: what is wanted, what is known, what follows. Never a process.
+"""The brain: what is wanted, what is known, what follows; never a process.
 
 In the order of the floors: each folder uses those above its line, and none below it.
 
