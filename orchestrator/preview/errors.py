@@ -20,6 +20,9 @@ PreviewdError
 │       └── ForgeUnavailable … GitHub does not answer, or asks us to wait
 ├── Superseded             not an error: a newer push, a close or another verdict ended this run
 └── LeaseLost              not an error: another worker owns this preview now
+
+What is away, and what is used up, is waited for: no commit is at fault, and no try says anything about it. What is
+broken is not: any other temporary fault ends as FAILED after some fifteen minutes, in the words of whoever found it.
 """
 
 import re

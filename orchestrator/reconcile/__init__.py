@@ -1,1 +1,6 @@
-"""What exists against what should: observe, plan, apply; and whether what serves is alive."""
+"""What exists against what should: observe, plan, apply; and whether what serves is alive.
+
+Rows are read before and after the world: a preview that moved meanwhile, or that somebody acts on, is left alone. What
+ran when a commit began to serve is recorded, with the name of the container behind its address: so a one-shot that is
+done is no failure, while two containers that changed places after a restart of the Engine are.
+"""

@@ -1,1 +1,5 @@
-"""GitHub's API: pull requests and permissions read, comment, status and deployments written, at its pace."""
+"""GitHub's API: pull requests and permissions read, comment, status and deployments written, at its pace.
+
+What we are not installed on is answered as 404 by the adapter itself: one way leads to the removal of a preview,
+whether the event came or not. The end of one token's hour stops that installation only, a secondary limit all of them.
+"""
