@@ -1,4 +1,4 @@
-"""Composition root of the worker: builds its hands from the settings, and works until it is told to stop.
+"""Composition root of the worker: builds its context from the settings, and works until it is told to stop.
 
 The worker needs Postgres to know what to do. Whatever else is away, Redis too, it stays and goes on with the rest.
 """

@@ -1,4 +1,4 @@
-"""The arguments that several commands take."""
+"""The arguments that several commands take, and the exit codes of all."""
 
 from typing import Annotated
 

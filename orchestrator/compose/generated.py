@@ -1,6 +1,6 @@
 """What a repository lacks, generated: its Compose file, or the Dockerfile of a build.
 
-The worker and `previewd check` call this, and need none of the other modules but `files`.
+The worker and `previewd check` call this, and it asks `codebase.python` what the repository is.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The variables that previewd gives to a preview: their values, and which service gets which.
 
-Pure. The same map interpolates the Compose file (`read`) and is set into the services that are built from the
+Pure. The same map interpolates the Compose file (`stack`) and is set into the services that are built from the
 repository (`inject`); third-party images never see it unless the file hands a value on.
 """
 

@@ -1,4 +1,4 @@
-"""The typed form of a Compose file: what `read` returns and everything after it works on. Values only, no I/O.
+"""The typed form of a Compose file: what `stack.read` returns and everything after it works on. Values only, no I/O.
 
 Durations are seconds, sizes are bytes, paths are relative to the repository's root with `/` and without `.` or `..`.
 """

@@ -22,7 +22,7 @@ class DatabaseAccess:
 
 
 class Databases(Protocol):
-    """The Postgres server on which previews have their databases. Names are those of `orchestrator.names`.
+    """The Postgres server on which previews have their databases. Names are those of `orchestrator.preview.names`.
 
     Each method may be called again after being killed at any point. Methods that make or change a database are called
     by one worker at a time for each preview; of two that make the same one, the second raises TemporaryError.

@@ -1,4 +1,4 @@
-"""What is known of previews, as people and programs read it: values that `views` fills and others show. Pure."""
+"""What is known of previews, as people and programs read it: values that `queries` fills and others show. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,7 +23,7 @@ class WiredForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WiredValue:
-    """One value that leads to the preview's own database. See `orchestrator.compose.database.records.Rewrite`."""
+    """One value that leads to the preview's own database. See `orchestrator.compose.database.rewrites.Rewrite`."""
 
     service: str
     variable: str
@@ -89,7 +89,7 @@ class Preview:
     created_at: datetime
     updated_at: datetime
     waits_for: str | None = None
-    """`orchestrator.admission.Resource`: what it lacks, while it stands in line."""
+    """`orchestrator.preview.state.Resource`: what it lacks, while it stands in line."""
     place: int | None = None
     """… and its place among those who lack the same, from 1 on."""
 

@@ -1,4 +1,4 @@
-"""Carries out what `reconcile` has planned. Used by the worker's rounds and by `previewd reconcile`.
+"""Carries out what `plan` says. Used by the worker's rounds and by `previewd reconcile`.
 
 Two who do so at once do no harm: a generation is raised once, and what is removed twice is gone once.
 """

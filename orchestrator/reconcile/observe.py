@@ -1,4 +1,4 @@
-"""Reads the world into the values that `reconcile` plans from. Used by the worker's rounds and by the commands.
+"""Reads the world into the values that `plan` compares. Used by the worker's rounds and by the commands.
 
 Each source is asked by itself, and one that does not answer makes its part unknown, never empty.
 """

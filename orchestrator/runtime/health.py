@@ -1,6 +1,6 @@
 """What previewd needs, and what it means when some of that is away: since when, what goes on, what to do. Pure.
 
-The worker looks and records what it finds (`orchestrator.dependencies`); /readyz, dashboard and metrics show it.
+The worker looks and records what it finds (`orchestrator.store.health`); /readyz, dashboard and metrics show it.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""How a command finds the previewd that runs."""
+"""How a command, or a worker that is started by itself, finds the previewd that runs."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """The wake-up: tells a worker that a preview should be looked at. Losing one costs time, never an event.
 
-arq is spoken here and in `worker/wakeups` only. A job carries nothing but a preview's id; what is to be done stands in
-Postgres.
+arq is spoken here and in `worker/jobs/wakeups` only. A job carries nothing but a preview's id; what is to be done
+stands in Postgres.
 """
 
 import json

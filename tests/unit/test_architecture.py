@@ -21,6 +21,7 @@ GUIDES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/fenci
 PAGES = (*GUIDES, "README.md", "SECURITY.md", "docs/operating.md")
 
 FULL = re.compile(r"(?:orchestrator|worker|webhooks|tests|deploy|migrations|docs|examples)(?:[./][\w.-]+)+/?(?:\(\))?")
+OF_PRODUCT = re.compile(r"(?:orchestrator|worker|webhooks)(?:[./][\w.-]+)+/?(?:\(\))?")
 SHORT = re.compile(r"[a-z_]+(?:\.\w+)+(?:\(\))?")
 FILES = (".py", ".md", ".toml", ".lock", ".yaml", ".yml", ".json", ".conf")
 
@@ -151,3 +152,14 @@ def test_what_a_page_refers_to_is_there(page: str) -> None:
     assert [name for name in named if not exists(name)] == []
     links = re.findall(r"\]\(([\w./-]+)", text)
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+def test_what_docstrings_and_comments_refer_to_by_its_full_name_is_there() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for folder in (*PRODUCT, "deploy", "migrations", "tests")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for name in quoted(path.read_text())
+        if OF_PRODUCT.fullmatch(name) and not exists(name)
+    ]
+    assert wrong == []

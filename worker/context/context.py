@@ -1,4 +1,4 @@
-"""What the worker's hands hold: one value, made in `worker.main` and in tests, and handed down."""
+"""All that the worker acts through: one value, made in `worker.main` and in tests, and handed down."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""The jobs that run in this worker now. Made with its hands; what a job does stands in `worker.jobs`."""
+"""The jobs that run in this worker now. Made with its context; what a job does stands in `worker.jobs`."""
 
 import asyncio
 import sys

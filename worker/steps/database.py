@@ -1,7 +1,7 @@
 """Have a Postgres database and a role for this pull request, which no other preview can use, as the commit needs it.
 
 A new one is a copy of the base branch's template where that fits. One that exists keeps its data, unless the repository
-asks for another; and before a commit changes what an older one serves from, there is a way back (`worker.databases`).
+asks for another; and before a commit changes what an older one serves from, there is a way back (`cleanup.rollback`).
 """
 
 import secrets

@@ -27,7 +27,7 @@ MAX_LINKS = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitContext:
-    """A folder of one commit, less what is ignored: `ports.BuildContext`."""
+    """A folder of one commit, less what is ignored: `ports.sources.BuildContext`."""
 
     entries: Sequence[ContextEntry]
     digest: str

@@ -1,7 +1,7 @@
 """GitHub's REST API, as far as previewd needs it.
 
-Repositories are addressed by number, which survives renames and transfers. `github_http` keeps GitHub's limits,
-`github_app` has the tokens.
+Repositories are addressed by number, which survives renames and transfers. `http` keeps GitHub's limits,
+`app` has the tokens.
 """
 
 import time

@@ -1,6 +1,6 @@
 """A service to the Engine's create-container request.
 
-Pure. The launch step calls `container_body`, then `harmless` judges exactly the body that it sends. Ports are never
+Pure. The launch step calls `container_body`, then `allowlist` judges exactly the body that it sends. Ports are never
 published; volumes, networks and labels carry the names that the caller gives. The shape is Engine API 1.41.
 """
 

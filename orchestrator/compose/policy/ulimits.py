@@ -1,6 +1,6 @@
 """`ulimits` of a service or a build, held down to what a preview may have.
 
-Pure; `service` and `build` call it.
+Pure; `readers` and `build` call it.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What a value of a container's request may be: one grammar for each, for the reader of the file and for the last gate.
 
-Pure. `service`, `mounts` and `secrets` refuse by it with a place, `requests` refuses by it whatever came another way;
+Pure. `service`, `mounts` and `secrets` refuse by it with a place, `allowlist` refuses by it whatever came another way;
 so nothing that was read is found at the end to be what no preview may send.
 """
 

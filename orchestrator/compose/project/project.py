@@ -1,6 +1,6 @@
 """The Compose language without previewd's policy: files and variables in, one merged tree in its long form out.
 
-Pure, and the first half of `read`; `canonical` prints what it returns. A project holds whatever Compose would take,
+Pure, and the first half of `stack`; `canonical` prints what it returns. A project holds whatever Compose would take,
 denied or not: judging is the second half.
 """
 

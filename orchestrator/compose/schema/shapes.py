@@ -1,6 +1,6 @@
 """What the Compose language allows at one place: shapes, and the walk that brings a tree into its long form.
 
-Pure. `language` builds the whole language out of these; `merge` and `canonical` walk the same shapes. Nothing here
+Pure. `specification` builds the whole language out of these; `merge` and `canonical` walk the same shapes. Nothing here
 knows what previewd allows: that is the policy's.
 """
 

@@ -1,7 +1,7 @@
 """The short forms of the Compose language, each turned into its long form.
 
-Pure. `language` names these functions beside the shapes that have a short form; after them every value has one form,
-so whatever works on the tree reads one form only.
+Pure. `specification` names these functions beside the shapes that have a short form; after them every value has one
+form, so whatever works on the tree reads one form only.
 """
 
 import posixpath

@@ -1,6 +1,6 @@
 """The `x-preview` block: what a repository tells previewd beside the Compose language.
 
-Pure; `read` calls it. Its form is the contract that README shows; an unknown key is refused with the nearest.
+Pure; `stack` calls it. Its form is the contract that README shows; an unknown key is refused with the nearest.
 """
 
 import re

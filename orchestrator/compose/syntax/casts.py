@@ -1,6 +1,6 @@
 """Nodes to typed values, by the casts that Compose has: one function per kind of value.
 
-Pure. `service`, `preview` and `read` use these; each raises ComposeError at the node's own place.
+Pure. Whatever reads a value uses these; each raises ComposeError at the node's own place.
 """
 
 import difflib

@@ -1,6 +1,6 @@
 """`.env` and `env_file` as Compose reads them: quotes, `export`, comments, variables, values over several lines.
 
-Pure. `read` calls it for the repository's `.env` and for every `env_file`; `substitute` gives the variables.
+Pure. `sources` calls it for the repository's `.env` and for every `env_file`; `substitute` gives the variables.
 """
 
 import re

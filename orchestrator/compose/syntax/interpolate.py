@@ -1,6 +1,6 @@
 """`$NAME` and `${NAME…}` in the values of a Compose file, from an explicit map of variables and nothing else.
 
-Pure. `read` runs a whole tree through `interpolated`; `dotenv` runs single values through `substitute`. The grammar
+Pure. `sources` runs a whole tree through `interpolated`; `dotenv` runs single values through `substitute`. The grammar
 is the Compose Specification's, chapter 12, and the tests hold it against the real binary.
 """
 

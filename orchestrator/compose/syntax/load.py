@@ -1,6 +1,6 @@
 """YAML to a tree of nodes that know where they stand, by the scalar rules that Compose has.
 
-`read` calls it for every Compose file. PyYAML's parser gives the events; composing and resolving are ours, because
+`sources` calls it for every Compose file. PyYAML's parser gives the events; composing and resolving are ours, because
 PyYAML reads `22:22` as 1342, `on` as a boolean and the last of two equal keys, and expands merge keys without end.
 Every cap is checked before the work that it bounds, so a bomb ends in an error in milliseconds.
 """

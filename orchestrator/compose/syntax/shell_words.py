@@ -1,6 +1,6 @@
 """A command written as one string, split into words the way that Compose splits it.
 
-Pure; `service` calls it. Compose does not run a shell: it ends the command at the first unquoted `;`, `&`, `|`, `<`
+Pure; `short_forms` calls it. Compose does not run a shell: it ends the command at the first unquoted `;`, `&`, `|`, `<`
 or `>` without a word, so the text after it comes back too, for a warning.
 """
 
