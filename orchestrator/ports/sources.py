@@ -1,6 +1,6 @@
 """Repositories and their commits, as the worker needs them."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -64,6 +64,13 @@ class Sources(Protocol):
     async def paths(self, repository: int, commit: str) -> list[str]: ...
     async def read(self, repository: int, commit: str, paths: Iterable[str]) -> dict[str, bytes]:
         """The contents of these regular files; a path that is none is left out."""
+
+    async def files(self, repository: int, commit: str) -> AbstractAsyncContextManager[Mapping[str, bytes]]:
+        """Opens a commit for pure code that runs in a thread: its regular files, each read when it is asked for.
+
+        Reading blocks the thread. It raises ComposeError for a file that cannot be had, and fails at once when the
+        block is left.
+        """
 
     async def context(self, repository: int, commit: str, root: str, dockerfile: str) -> BuildContext:
         """The folder `root`, less what the ignore file of `dockerfile` (relative to `root`) names."""

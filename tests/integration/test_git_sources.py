@@ -4,25 +4,31 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from orchestrator.adapters.git import sources as sources_module
-from orchestrator.adapters.git.sources import READ_LIMIT, GitSources, SourceLimits
+from orchestrator.adapters.git.files import READ_LIMIT
+from orchestrator.adapters.git.sources import GitSources, SourceLimits
 from orchestrator.ports.sources import BuildContext
 from orchestrator.preview.errors import (
     AuthorError,
     BuildError,
+    ComposeError,
     ForgeUnavailable,
+    LeaseLost,
     OperatorError,
     Superseded,
     TemporaryError,
 )
 from orchestrator.preview.trust import Pull
 from orchestrator.runtime import fence
+from orchestrator.runtime.fence import Fence
 from tests.support.git_remote import EXECUTABLE, LINK, SUBMODULE, Remote, Tree, served
 from tests.support.wait import eventually
 
@@ -162,13 +168,21 @@ def _names(folder: Path) -> list[str]:
 
 
 def _command_lines() -> list[bytes]:
-    lines = []
+    return list(_running().values())
+
+
+def _running() -> dict[int, bytes]:
+    """Every process of this machine, and its command line."""
+    lines = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            lines.append(path.read_bytes())
-        except OSError:
-            continue  # it ended meanwhile
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            lines[int(path.parent.name)] = path.read_bytes()
     return lines
+
+
+def _gits(root: Path) -> list[int]:
+    """Those that work on these repositories."""
+    return [process for process, line in _running().items() if os.fsencode(root) in line]
 
 
 @pytest.mark.parametrize("token", ["", "wrong-token"])
@@ -331,6 +345,96 @@ async def test_only_regular_files_are_read(sources: GitSources, remote: Remote) 
     )
     expected = {path: value for path, value in HOSTILE.items() if isinstance(value, bytes)}
     assert found == expected | {"app/run.sh": b"#!/bin/sh\n", "most": bytes(READ_LIMIT)}
+
+
+async def test_files_are_the_regular_ones_and_read_when_asked_for(sources: GitSources, remote: Remote) -> None:
+    commit = await fetched(sources, remote, HOSTILE | {"large": bytes(READ_LIMIT + 1), "most": bytes(READ_LIMIT)})
+    expected = {path: value for path, value in HOSTILE.items() if isinstance(value, bytes)}
+    expected |= {"app/run.sh": b"#!/bin/sh\n", "most": bytes(READ_LIMIT)}
+    async with await sources.files(REPOSITORY, commit) as files:
+        assert set(files) == expected.keys() | {"large"}
+        assert {path: await asyncio.to_thread(files.get, path) for path in expected} == expected
+        with pytest.raises(ComposeError, match=r"^large: it is larger than 1048576 bytes"):
+            files["large"]
+        for path in ("link", "passwd", "folder", "folder/run.sh", "lib", "none", "app", "", "../x", "/etc/passwd"):
+            assert path not in files
+            assert files.get(path) is None
+
+
+async def test_files_are_read_by_several_threads(sources: GitSources, remote: Remote) -> None:
+    tree = {f"f{n}": b"%d" % n * (n * 100) for n in range(100)}
+    commit = await fetched(sources, remote, tree)
+    async with await sources.files(REPOSITORY, commit) as files:
+        assert await asyncio.gather(*(asyncio.to_thread(dict, files) for _ in range(4))) == [tree] * 4
+
+
+async def test_a_thread_that_waits_for_git_fails_when_the_files_are_closed(
+    sources: GitSources, remote: Remote, root: Path
+) -> None:
+    commit = await fetched(sources, remote, {"a": b"1"})
+    async with await sources.files(REPOSITORY, commit) as files:
+        turn = cast("Any", files)._objects._turn
+
+        async def waits() -> bool:
+            return bool(turn.locked())
+
+        (git,) = _gits(root)
+        os.kill(git, signal.SIGSTOP)
+        reading = asyncio.create_task(asyncio.to_thread(files.__getitem__, "a"))
+        await eventually(waits, "the thread asks git")
+        assert not reading.done()
+    with pytest.raises(TemporaryError):
+        await asyncio.wait_for(reading, 30)
+    assert not _gits(root), "no git is left"
+    with pytest.raises(TemporaryError):
+        files["a"]
+
+
+async def test_the_files_of_a_task_that_is_cancelled_are_closed(
+    sources: GitSources, remote: Remote, root: Path
+) -> None:
+    commit = await fetched(sources, remote, {"a": b"1"})
+    opened = asyncio.Event()
+
+    async def read() -> None:
+        async with await sources.files(REPOSITORY, commit):
+            opened.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(read())
+    await asyncio.wait_for(opened.wait(), 30)
+    assert _gits(root)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not _gits(root), "no git is left"
+
+
+async def test_a_git_that_ends_while_files_are_read(sources: GitSources, remote: Remote, root: Path) -> None:
+    commit = await fetched(sources, remote, {"a": b"1", "b": b"2"})
+    async with await sources.files(REPOSITORY, commit) as files:
+        assert files["a"] == b"1"
+        os.kill(_gits(root)[0], signal.SIGKILL)
+        with pytest.raises(TemporaryError):
+            await asyncio.to_thread(files.__getitem__, "b")
+
+
+async def test_a_file_whose_object_is_lost(sources: GitSources, remote: Remote, root: Path) -> None:
+    commit = await fetched(sources, remote, {"a": b"1"})
+    opened = await sources.files(REPOSITORY, commit)
+    shutil.rmtree(root / f"{REPOSITORY}.git" / "objects")
+    (root / f"{REPOSITORY}.git" / "objects").mkdir()
+    async with opened as files:
+        with pytest.raises(TemporaryError, match="no content"):
+            files["a"]
+
+
+async def test_files_are_opened_under_the_lease(sources: GitSources, remote: Remote, root: Path) -> None:
+    commit = await fetched(sources, remote, {"a": b"1"})
+    opened = await sources.files(REPOSITORY, commit)
+    with fence.under(Fence()), pytest.raises(LeaseLost):
+        await opened.__aenter__()
+    assert not _gits(root)
 
 
 async def test_a_context_is_the_commit_and_nothing_else(sources: GitSources, remote: Remote) -> None:

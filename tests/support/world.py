@@ -5,7 +5,8 @@ Fast enough to change the world before every single side effect and to look at w
 
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -333,6 +334,9 @@ class FakeSources:
     async def read(self, repository: int, commit: str, paths: Iterable[str]) -> dict[str, bytes]:  # noqa: ARG002
         files = self._files(commit)
         return {path: files[path] for path in paths if path in files}
+
+    async def files(self, repository: int, commit: str) -> AbstractAsyncContextManager[Mapping[str, bytes]]:  # noqa: ARG002
+        return nullcontext(self._files(commit))
 
     async def context(self, repository: int, commit: str, root: str, dockerfile: str) -> MemoryContext:  # noqa: ARG002
         """The files below `root`, less those that stand in `.dockerignore` by their very names."""

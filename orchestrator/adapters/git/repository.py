@@ -10,7 +10,9 @@ import os
 import re
 import resource
 import signal
+import socket
 import tempfile
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,7 +152,7 @@ class Repository:
     @contextlib.asynccontextmanager
     async def reading(self, entries: Sequence[Entry]) -> AsyncIterator[Content]:
         """Read the contents of these entries, one after the other, by one git that never waits for us to ask."""
-        async with _running([*self._options(), "cat-file", "--batch", "--buffer"], stdin=True) as git:
+        async with _running([*self._options(), "cat-file", "--batch", "--buffer"], stdin=PIPE) as git:
             feeding = asyncio.create_task(_feed(git, [entry.oid for entry in entries]))
             try:
                 yield lambda entry: _content(git.stdout, entry)
@@ -163,8 +165,15 @@ class Repository:
     @contextlib.asynccontextmanager
     async def answering(self) -> AsyncIterator[Answer]:
         """Read contents one after the other as they are asked for, in whatever order. Nobody has to read to an end."""
-        async with _running([*self._options(), "cat-file", "--batch"], stdin=True) as git:
+        async with _running([*self._options(), "cat-file", "--batch"], stdin=PIPE) as git:
             yield _Answers(git).content
+
+    @contextlib.asynccontextmanager
+    async def answering_to(self, channel: socket.socket) -> AsyncIterator[None]:
+        """The same for a thread that asks through the other end of this channel."""
+        ends = channel.fileno()
+        async with _running([*self._options(), "cat-file", "--batch"], stdin=ends, stdout=ends):
+            yield
 
     def _options(self) -> list[str]:
         return ["--git-dir", str(self.folder)]
@@ -213,7 +222,11 @@ class _Running:
 
 @contextlib.asynccontextmanager
 async def _running(
-    arguments: Sequence[str], configuration: Mapping[str, str] | None = None, *, stdin: bool = False
+    arguments: Sequence[str],
+    configuration: Mapping[str, str] | None = None,
+    *,
+    stdin: int = DEVNULL,
+    stdout: int = PIPE,
 ) -> AsyncIterator[_Running]:
     """Start git, and kill whatever of it is left when the block ends."""
     with tempfile.TemporaryFile() as complaints:
@@ -221,8 +234,8 @@ async def _running(
         process = await asyncio.create_subprocess_exec(
             *("git", *arguments),
             env=_environment(CONFIGURATION | dict(configuration or {})),
-            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdin=stdin,
+            stdout=stdout,
             stderr=complaints,
             limit=CHUNK,
             start_new_session=True,
@@ -309,8 +322,14 @@ async def _ask(git: _Running, oid: str) -> None:
 
 
 async def _expect(stdout: asyncio.StreamReader, oid: str, size: int) -> None:
-    """One answer of `cat-file --batch`: `OBJECT blob SIZE`, a line break, that many octets, a line break."""
-    header = await stdout.readuntil()
+    check_header(await stdout.readuntil(), oid, size)
+
+
+def check_header(header: bytes, oid: str, size: int) -> None:
+    """Of one answer of `cat-file --batch`: `OBJECT blob SIZE`, a line break, that many octets, a line break.
+
+    Raises TemporaryError for any other object, and for none.
+    """
     if header.split() != [oid.encode(), b"blob", str(size).encode()]:
         raise TemporaryError(f"git has no content for {oid}: {header.decode(errors='replace').strip()}")
 

@@ -13,12 +13,14 @@ import os
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.adapters.git.context import CommitContext, context_of
 from orchestrator.adapters.git.export import below, export, whole
+from orchestrator.adapters.git.files import READ_LIMIT, commit_files
 from orchestrator.adapters.git.repository import Entry, GitFailed, Repository
 from orchestrator.ports.sources import Checkout
 from orchestrator.preview.errors import (
@@ -34,8 +36,6 @@ from orchestrator.runtime import fence
 from orchestrator.runtime.concurrency import in_thread
 from orchestrator.runtime.data_dir import remove_folder
 
-READ_LIMIT = 1024 * 1024
-"""Octets of the largest file that `read` returns: Compose files and the like are far smaller."""
 LOCK_POLL_SECONDS = 0.05
 FROZEN_SECONDS = 30.0
 """So much longer than a fetch may take is nothing done under a repository's lock."""
@@ -85,6 +85,10 @@ class GitSources:
         entries = await self._entries(repository, commit)
         found = [entry for entry in entries if entry.path in wanted and entry.is_file and entry.size <= READ_LIMIT]
         return await whole(self._bare(repository), found)
+
+    async def files(self, repository: int, commit: str) -> AbstractAsyncContextManager[Mapping[str, bytes]]:
+        """Links are no files here. One of more than 1 MiB is there, and reading it raises ComposeError."""
+        return commit_files(self._bare(repository), await self._entries(repository, commit))
 
     async def context(self, repository: int, commit: str, root: str, dockerfile: str) -> CommitContext:
         """All entries carry the commit's date: a clock's would make another context at each build of a commit."""
