@@ -1,6 +1,7 @@
 """The worker's own steps on hostile repositories: each ends before it asks the Engine for anything."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
@@ -45,8 +46,8 @@ class _Sources:
     def __init__(self, case: Case) -> None:
         self._files = case.files
 
-    async def paths(self, *_: object) -> list[str]:
-        return list(self._files)
+    async def files(self, *_: object) -> AbstractAsyncContextManager[Mapping[str, bytes]]:
+        return nullcontext(self._files)
 
     async def read(self, _repository: int, _commit: str, paths: Iterable[str]) -> dict[str, bytes]:
         return {path: self._files[path] for path in paths if path in self._files}

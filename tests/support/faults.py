@@ -93,7 +93,7 @@ OPENING = {
     "D3 may it run": Place("forge.permission"),
     "D4 token": Place("forge.clone_token"),
     "D5 fetch": Place("sources.fetch"),
-    "D6 read files": Place("sources.paths"),
+    "D6 read files": Place("sources.files"),
     "D7 build begins": BUILD_BEGINS,
     "D8 image is named": BUILD_ENDS,
     "D9 create role": Place("databases: create role"),

@@ -1,20 +1,22 @@
 """The Compose stack of a deployment's commit, with the preview's own variables and database in it."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from orchestrator.codebase.alembic.revisions import MigrationTree, read_tree
-from orchestrator.codebase.files import Overlay, wanted
+from orchestrator.codebase.files import Overlay
 from orchestrator.compose.database import DatabaseUrls, ServerFacts
-from orchestrator.compose.generated import Generated, lacking_folders, missing_compose_file, missing_dockerfiles
+from orchestrator.compose.generated import COMPOSE_FILE, Generated, missing_compose_file, missing_dockerfiles
 from orchestrator.compose.inject import Facts
 from orchestrator.compose.model import Stack
 from orchestrator.compose.prepare import Prepared, prepare
 from orchestrator.compose.route import Route
-from orchestrator.compose.services.stack import find
+from orchestrator.compose.services.stack import NAMES, find
 from orchestrator.compose.services.x_preview import declared_secrets
 from orchestrator.ports.sources import Sources
-from worker.deployment.commit_files import RepositoryFiles
+from orchestrator.preview.errors import ComposeError, Place
+from worker.deployment.commit_files import commit_files
 from worker.deployment.deployment import JWT_SECRET, Deployment
 
 
@@ -36,38 +38,44 @@ async def read_prepared(deployment: Deployment) -> Prepared:
 
 async def read_migrations(sources: Sources, repository: int, commit: str, override: str | None) -> MigrationTree | None:
     """The Alembic revisions of a commit; None where it has none. `override` is `x-preview.database.migrations`."""
-    files = await RepositoryFiles.of(sources, repository, commit)
-    return await files.answer(lambda: read_tree(files, override))
+    async with commit_files(sources, repository, commit) as files:
+        return await files.answer(lambda: read_tree(files, override))
 
 
 async def _read(deployment: Deployment) -> Prepared:
-    sources, repository = deployment.context.sources, deployment.pull.repository
-    present = await RepositoryFiles.of(sources, repository, deployment.commit)
-    files, path, generated = await _compose_file(present)
-    facts = await _facts(deployment, await present.answer(lambda: declared_secrets(files, path)))
-    prepared = await present.answer(lambda: prepare(files, path, facts))
-    if prepared.database.replaces is not None:  # who has no use for the server must not wait for it
-        known = replace(facts, server=await _server(deployment))
-        prepared = await present.answer(lambda: prepare(files, path, known))
-    stack, dockerfiles = await _with_dockerfiles(present, prepared.stack)
-    notes = [line for each in (*generated, *dockerfiles) for line in await _told(deployment, each)]
+    sources, repository, commit = deployment.context.sources, deployment.pull.repository, deployment.commit
+    async with commit_files(sources, repository, commit) as present:
+        files, path, composed = await present.answer(lambda: _with_compose_file(present))
+        facts = await _facts(deployment, await present.answer(lambda: declared_secrets(files, path)))
+        prepared = await present.answer(lambda: prepare(files, path, facts))
+        if prepared.database.replaces is not None:  # who has no use for the server must not wait for it
+            known = replace(facts, server=await _server(deployment))
+            prepared = await present.answer(lambda: prepare(files, path, known))
+        stack, dockerfiles = await present.answer(partial(missing_dockerfiles, present, prepared.stack))
+        generated = (*composed, *dockerfiles)
+        if generated:
+            paths = frozenset(await sources.paths(repository, commit))
+            await present.answer(lambda: _refuse_links(present, paths, generated))
+    notes = [line for each in generated for line in await _told(deployment, each)]
     return replace(prepared, stack=replace(stack, notes=(*notes, *stack.notes)))
 
 
-async def _compose_file(present: RepositoryFiles) -> tuple[Mapping[str, bytes], str, tuple[Generated, ...]]:
+def _with_compose_file(present: Mapping[str, bytes]) -> tuple[Mapping[str, bytes], str, tuple[Generated, ...]]:
     """The files with a Compose file among them, and its path."""
     path = find(present)
     if path is not None:
         return present, path, ()
-    await present.fetch_all(wanted(present, "."))
-    made = await present.answer(lambda: missing_compose_file(present))
+    made = missing_compose_file(present)
     return Overlay(present, made.path, made.text.encode()), made.path, (made,)
 
 
-async def _with_dockerfiles(present: RepositoryFiles, stack: Stack) -> tuple[Stack, tuple[Generated, ...]]:
-    """The stack with a Dockerfile for each build that has none, and those that were generated for it."""
-    await present.fetch_all([each for folder in lacking_folders(present, stack) for each in wanted(present, folder)])
-    return await present.answer(lambda: missing_dockerfiles(present, stack))
+def _refuse_links(files: Container[str], paths: Container[str], generated: Iterable[Generated]) -> None:
+    """Raises ComposeError where a symbolic link, which is none of the `files`, would give way to what was generated."""
+    for each in generated:
+        for path in (*NAMES, "Dockerfile") if each.path == COMPOSE_FILE else (each.path,):
+            if path in paths and path not in files:
+                what = "it is a symbolic link, which previewd does not follow"
+                raise ComposeError(Place(file=path), what, "Commit the file itself in its place.")
 
 
 async def _told(deployment: Deployment, generated: Generated) -> tuple[str, ...]:
