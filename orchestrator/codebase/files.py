@@ -66,13 +66,6 @@ def config_files(paths: Iterable[str]) -> list[str]:
     return sorted(found, key=lambda path: (path.count("/"), path))[:5]
 
 
-def code_files(paths: Iterable[str]) -> frozenset[str]:
-    """All of them: whoever fetches one of these fetches the others at once, since they are read together."""
-    all_paths = list(paths)
-    kinds = (dependency_files, python_files, example_files, migration_files, config_files)
-    return frozenset(path for kind in kinds for path in kind(all_paths))
-
-
 def below(paths: Iterable[str], folders: Sequence[str]) -> list[str]:
     """The paths inside one of the folders; all of them where none is, or `.` is among the folders."""
     all_paths = list(paths)
@@ -106,8 +99,6 @@ def _order(path: str) -> tuple[bool, int, str]:
 
 MAX_MODULES = 2_000
 """So many modules are looked at, the usual places first."""
-_DEPTH = 2
-"""`backend/requirements/base.txt` is as deep as dependency files stand."""
 _ASIDE = frozenset(
     {
         *("alembic", "bench", "benchmarks", "build", "demo", "dist", "doc", "docs", "env", "example", "examples"),
@@ -115,12 +106,6 @@ _ASIDE = frozenset(
     }
 )
 """Folders whose modules are no application: tests and examples make some, too."""
-_NAMED = frozenset(
-    {
-        ".python-version", "Pipfile", "Pipfile.lock", "Procfile", "alembic.ini", "poetry.lock", "pyproject.toml",
-        "runtime.txt", "setup.cfg", "setup.py", "uv.lock",
-    }
-)  # fmt: skip
 
 
 class Folder(Mapping[str, bytes]):
@@ -163,14 +148,6 @@ class Overlay(Mapping[str, bytes]):
         return sum(1 for _ in self)
 
 
-def wanted(paths: Iterable[str], folder: str = ".") -> list[str]:
-    """The paths that recognition reads below `folder`: whoever reads files one by one may fetch them all at once."""
-    prefix = "" if folder == "." else f"{folder}/"
-    below = [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
-    declared = [path for path in below if _declares(path)]
-    return [prefix + path for path in (*declared, *modules(below))]
-
-
 def modules(paths: Iterable[str]) -> list[str]:
     """The modules that may hold the application, those near the root first."""
     found = [path for path in paths if path.endswith(".py") and _may_serve(path)]
@@ -195,11 +172,6 @@ def table(value: Any, *keys: str) -> dict[str, Any]:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
-
-
-def _declares(path: str) -> bool:
-    name = posixpath.basename(path)
-    return path.count("/") <= _DEPTH and (name in _NAMED or (name.endswith(".txt") and "requirements" in path))
 
 
 def _may_serve(path: str) -> bool:

@@ -81,12 +81,6 @@ def missing_dockerfiles(files: Mapping[str, bytes], stack: Stack) -> tuple[Stack
     return replace(stack, services=services), tuple(generated.values())
 
 
-def lacking_folders(files: Mapping[str, bytes], stack: Stack) -> list[str]:
-    """The contexts that `missing_dockerfiles` will read."""
-    builds = (service.build for service in stack.services.values())
-    return sorted({build.context for build in builds if build is not None and _lacks(build, files)})
-
-
 def _around_dockerfile(files: Mapping[str, bytes]) -> Generated:
     found = dependencies(files)
     driver = postgres_driver(found.names) if found else None

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.codebase.files import MAX_CODE_BYTES, MAX_CODE_FILES, below, code_files, python_files
+from orchestrator.codebase.files import (
+    MAX_CODE_BYTES,
+    MAX_CODE_FILES,
+    below,
+    config_files,
+    dependency_files,
+    example_files,
+    migration_files,
+    python_files,
+)
 from orchestrator.codebase.python.drivers import Form, form_of_code, form_of_packages
 from orchestrator.codebase.python.packages import read_dependencies
 
@@ -213,9 +222,11 @@ def test_code_is_read_where_it_is_built() -> None:
     assert below(paths, ["nowhere"]) == paths
 
 
-def test_all_that_is_read_together_is_known_by_paths_alone() -> None:
+def test_what_is_read_is_known_by_paths_alone() -> None:
     paths = ["app/db.py", "alembic/versions/1.py", "alembic.ini", ".env.example", "uv.lock", "README.md", "tests/a.py"]
-    assert code_files(paths) == {"app/db.py", "alembic/versions/1.py", "alembic.ini", ".env.example", "uv.lock"}
+    kinds = (python_files, migration_files, config_files, example_files, dependency_files)
+    found = [path for kind in kinds for path in kind(paths)]
+    assert found == ["app/db.py", "alembic/versions/1.py", "alembic.ini", ".env.example", "uv.lock"]
 
 
 HOSTILE = [
