@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from orchestrator.codebase.files import data_of, migration_files, text_of
+from orchestrator.codebase.contents import data_of, text_of
+from orchestrator.codebase.files import migration_files
 from orchestrator.preview.errors import Place
 
 MAX_MIGRATION_BYTES = 256 * 1024

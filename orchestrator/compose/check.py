@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from orchestrator.codebase.contents import Overlay
 from orchestrator.codebase.dockerfile import base_images
-from orchestrator.codebase.files import Overlay
 from orchestrator.compose.database import Forms, Rewrite
 from orchestrator.compose.engine.capped import capped
 from orchestrator.compose.engine.request import ServiceLimits

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.codebase.python.application import PORT, Application, application, find_folder
+from orchestrator.codebase.python.drivers import driver_of_folder
 from orchestrator.codebase.python.generated_dockerfile import dockerfile
-from orchestrator.codebase.python.installer import dependencies
-from orchestrator.codebase.python.packages import Driver
-from orchestrator.codebase.python.project_packages import postgres_driver
+from orchestrator.codebase.python.installer import installation
+from orchestrator.codebase.python.packages import Driver, Packages
 from orchestrator.codebase.python.start_command import Command
 from orchestrator.compose.model import Build, Service, Stack
 from orchestrator.compose.services.stack import NAMES
@@ -59,7 +59,8 @@ def missing_compose_file(files: Mapping[str, bytes]) -> Generated:
             f"that is recognised: {error.message}",
             f"{error.remedy}; or add a compose.preview.yaml that says how the application is started",
         ) from None
-    text = compose_file(found, dockerfile(found))
+    driver = driver_of_folder(files, found.folder, found.installation.packages)
+    text = compose_file(found, dockerfile(found), driver)
     return Generated(path=COMPOSE_FILE, text=text, summary=found.summary, notes=found.notes)
 
 
@@ -82,12 +83,11 @@ def missing_dockerfiles(files: Mapping[str, bytes], stack: Stack) -> tuple[Stack
 
 
 def _around_dockerfile(files: Mapping[str, bytes]) -> Generated:
-    found = dependencies(files)
-    driver = postgres_driver(found.names) if found else None
-    said = f"Postgres by {driver[0]} in {found.files[0]}" if found and driver else "no Postgres driver"
-    return Generated(
-        path=COMPOSE_FILE, text=for_dockerfile(driver[1] if driver else None), summary=f"the Dockerfile, {said}"
-    )
+    found = installation(files)
+    packages = found.packages if found else Packages()
+    place = f" in {found.files[0]}" if found and packages.driver else ""
+    text = for_dockerfile(packages, driver_of_folder(files, ".", packages))
+    return Generated(path=COMPOSE_FILE, text=text, summary=f"the Dockerfile, {packages.database}{place}")
 
 
 def _lacks(build: Build | None, files: Mapping[str, bytes]) -> bool:
@@ -132,19 +132,20 @@ def _generated(found: Application, text: str) -> Generated:
 SERVICE = "app"
 
 
-def compose_file(found: Application, dockerfile: str) -> str:
+def compose_file(found: Application, dockerfile: str, driver: Driver | None) -> str:
     """For a recognised application, with its Dockerfile inside: one file is all there is to commit."""
-    database = [] if found.driver is None else ['    environment: {DATABASE_URL: "${DATABASE_URL}"}']
+    packages = found.installation.packages
+    database = [] if packages.driver is None else ['    environment: {DATABASE_URL: "${DATABASE_URL}"}']
     lines = ["services:", f"  {SERVICE}:", *_build(found, dockerfile), *database, f'    expose: ["{found.port}"]']
     if found.release is not None:
         lines += ["    depends_on:", "      migrate: {condition: service_completed_successfully}"]
         lines += ["  migrate:", "    build: *build", *database, f"    command: {_written(found.release)}"]
-    return "\n".join([*lines, *_preview(found.driver)]) + "\n"
+    return "\n".join([*lines, *_preview(packages, driver)]) + "\n"
 
 
-def for_dockerfile(driver: Driver | None) -> str:
+def for_dockerfile(packages: Packages, driver: Driver | None) -> str:
     """For a repository that has a Dockerfile, and maybe dependencies that could be read."""
-    return "\n".join(["services:", f"  {SERVICE}:", "    build: .", *_preview(driver)]) + "\n"
+    return "\n".join(["services:", f"  {SERVICE}:", "    build: .", *_preview(packages, driver)]) + "\n"
 
 
 def _build(found: Application, dockerfile: str) -> Iterator[str]:
@@ -155,11 +156,17 @@ def _build(found: Application, dockerfile: str) -> Iterator[str]:
         yield f"        {line}".rstrip()
 
 
-def _preview(driver: Driver | None) -> Iterator[str]:
-    """The other variables of a preview are set into every service that is built here: the file need not name them."""
+def _preview(packages: Packages, driver: Driver | None) -> Iterator[str]:
+    """The other variables of a preview are set into every service that is built here: the file need not name them.
+
+    A form of DATABASE_URL that has no word here is left out: it is found again whenever the file is read.
+    """
     yield "x-preview:"
     yield f"  service: {SERVICE}"
-    yield "  database: {mode: none}" if driver is None else f"  database: {{driver: {driver.value}}}"
+    if packages.driver is None:
+        yield "  database: {mode: none}"
+    elif driver is not None:
+        yield f"  database: {{driver: {driver.value}}}"
 
 
 def _written(value: str | Command) -> str:

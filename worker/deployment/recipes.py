@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.codebase.dockerfile.certificates import PROXY_ARGS, certified, proxy_args
-from orchestrator.codebase.dockerfile.refusals import Finding, judge, judge_triggers
+from orchestrator.codebase.dockerfile.refusals import Refused, judge, judge_triggers
 from orchestrator.codebase.dockerfile.rewrite import rewrite
 from orchestrator.codebase.dockerfile.stages import base_images, frontends, triggered
 from orchestrator.compose.model import Build, Service
@@ -191,10 +191,10 @@ async def _dockerfile(deployment: Deployment, service: Service, build: Build) ->
         raise BuildError(f"{path} is not UTF-8", "save it as UTF-8") from None
 
 
-def _refuse(findings: Sequence[Finding]) -> None:
-    if findings:
-        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-        raise BuildError(f"{findings[0]}{more}", findings[0].remedy)
+def _refuse(found: Sequence[Refused]) -> None:
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise BuildError(f"{found[0]}{more}", found[0].remedy)
 
 
 async def _bases(

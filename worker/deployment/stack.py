@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from orchestrator.codebase.alembic.revisions import MigrationTree, read_tree
-from orchestrator.codebase.files import Overlay
+from orchestrator.codebase.contents import Overlay
 from orchestrator.compose.database import DatabaseUrls, ServerFacts
 from orchestrator.compose.generated import COMPOSE_FILE, Generated, missing_compose_file, missing_dockerfiles
 from orchestrator.compose.inject import Facts

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.codebase.files import config_files, text_of
+from orchestrator.codebase.contents import table, text_of
+from orchestrator.codebase.files import config_files
 from orchestrator.codebase.toml import read_toml
 
 _INTERPOLATED = re.compile(r"%\((\w+)\)s")
@@ -103,9 +104,7 @@ def _configs(files: Mapping[str, bytes]) -> Iterator[_Config]:
             root = read_toml(text_of(files, path))
         except ValueError:
             continue
-        tool = root.get("tool")
-        options = tool.get("alembic") if isinstance(tool, dict) else None
-        if isinstance(options, dict):
+        if options := table(root, "tool", "alembic"):
             yield _Config(posixpath.dirname(path) or ".", options)
 
 

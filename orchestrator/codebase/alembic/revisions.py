@@ -12,7 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.codebase.alembic.config import Location, locations
-from orchestrator.codebase.files import MAX_MIGRATIONS, data_of
+from orchestrator.codebase.contents import data_of
+from orchestrator.codebase.files import MAX_MIGRATIONS
+from orchestrator.codebase.python.syntax import parse
 from orchestrator.preview.errors import Place
 
 MAX_REVISION_BYTES = 256 * 1024
@@ -23,7 +25,7 @@ _FIELDS = ("revision", "down_revision", "branch_labels", "depends_on")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class MigrationFault:
     """Something that keeps Alembic from upgrading."""
 
     place: Place
@@ -58,7 +60,7 @@ class MigrationTree:
 
     folders: tuple[str, ...]
     migrations: Mapping[str, Migration]
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[MigrationFault, ...] = ()
     """What could not be read. `diagnose` tells these, and what is wrong between the revisions."""
 
 
@@ -84,10 +86,10 @@ def read_tree(files: Mapping[str, bytes], override: str | None = None) -> Migrat
     if not paths or len(paths) > MAX_MIGRATIONS:
         return None
     migrations: dict[str, Migration] = {}
-    faults: list[Fault] = []
+    faults: list[MigrationFault] = []
     for path in paths:
         found = _read(path, data_of(files, path))
-        if isinstance(found, Fault):
+        if isinstance(found, MigrationFault):
             faults.append(found)
         elif found.id in migrations:
             faults.append(_twice(found, migrations[found.id]))
@@ -135,7 +137,7 @@ def drift(record: Mapping[str, str], tree: MigrationTree | None) -> Drift:
     )
 
 
-def diagnose(tree: MigrationTree) -> tuple[Fault, ...]:
+def diagnose(tree: MigrationTree) -> tuple[MigrationFault, ...]:
     """Everything that keeps `alembic upgrade head` from running: each thing once, with its remedy."""
     faults = [*tree.faults, *_unknown(tree)]
     circle = _circle(tree)
@@ -144,18 +146,6 @@ def diagnose(tree: MigrationTree) -> tuple[Fault, ...]:
     elif not faults and len(found := heads(tree)) > 1:
         faults.append(_several(found))
     return tuple(faults)
-
-
-def unknown_revision(tree: MigrationTree, revisions: Collection[str]) -> Fault | None:
-    """The fault of a database at a revision that the tree does not have; None where it has all of them."""
-    missing = sorted(revision for revision in revisions if not is_known(tree, revision))
-    if not missing:
-        return None
-    return Fault(
-        place=Place(file=tree.folders[0]),
-        message=f"the database is at revision {', '.join(missing)}, which is not in {', '.join(tree.folders)}",
-        remedy="Bring its file back, or reset the preview's database.",
-    )
 
 
 # Reading
@@ -172,18 +162,18 @@ def _revision_files(files: Mapping[str, bytes], location: Location) -> list[str]
     return sorted(found)
 
 
-def _read(path: str, content: bytes) -> Migration | Fault:
+def _read(path: str, content: bytes) -> Migration | MigrationFault:
     if len(content) > MAX_REVISION_BYTES:
-        return Fault(
+        return MigrationFault(
             place=Place(file=path),
             message=f"this migration is larger than {MAX_REVISION_BYTES} bytes",
             remedy="Move data out of it, into a file that it reads.",
         )
     try:
-        tree = ast.parse(content)
+        tree = parse(content)
     except SyntaxError as error:
         return _unreadable(Place(file=path, line=error.lineno or 0), "this migration is not valid Python")
-    except (ValueError, RecursionError, MemoryError):
+    except ValueError:
         return _unreadable(Place(file=path), "this migration cannot be parsed")
     return _migration(path, content, dict(_assigned(tree)))
 
@@ -200,7 +190,7 @@ def _assigned(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
                 pass
 
 
-def _migration(path: str, content: bytes, fields: Mapping[str, ast.expr]) -> Migration | Fault:
+def _migration(path: str, content: bytes, fields: Mapping[str, ast.expr]) -> Migration | MigrationFault:
     values: dict[str, tuple[str, ...]] = {}
     for name in _FIELDS:
         found = _names(fields[name]) if name in fields else ()
@@ -242,24 +232,24 @@ def _names(value: ast.expr) -> tuple[str, ...] | None:
 
 def _unreadable(
     place: Place, message: str, remedy: str = "Correct it: Alembic loads every file of the folder."
-) -> Fault:
-    return Fault(place=place, message=message, remedy=remedy)
+) -> MigrationFault:
+    return MigrationFault(place=place, message=message, remedy=remedy)
 
 
-def _twice(found: Migration, first: Migration) -> Fault:
-    return Fault(
+def _twice(found: Migration, first: Migration) -> MigrationFault:
+    return MigrationFault(
         place=found.place,
         message=f"the revision {found.id} is also the one of {first.path}",
         remedy="Give one of them another id, in `revision` and where others name it as `down_revision`.",
     )
 
 
-def _unknown(tree: MigrationTree) -> Iterator[Fault]:
+def _unknown(tree: MigrationTree) -> Iterator[MigrationFault]:
     labels = {label for migration in tree.migrations.values() for label in migration.labels}
     for migration in tree.migrations.values():
         known = tree.migrations.keys() | labels
         for missing in (*(each for each in migration.down if each not in tree.migrations), *_without(migration, known)):
-            yield Fault(
+            yield MigrationFault(
                 place=migration.place,
                 message=f"it comes after the revision {missing}, which no file has",
                 remedy=f"Add the file of {missing} to the commit, or correct `down_revision`.",
@@ -279,16 +269,16 @@ def _circle(tree: MigrationTree) -> tuple[Migration, ...]:
     return tuple(left.values())
 
 
-def _in_a_circle(circle: Sequence[Migration]) -> Fault:
-    return Fault(
+def _in_a_circle(circle: Sequence[Migration]) -> MigrationFault:
+    return MigrationFault(
         place=circle[0].place,
         message=f"revisions come after each other in a circle: {_listed(circle)}",
         remedy="Correct `down_revision` in one of them.",
     )
 
 
-def _several(found: Sequence[Migration]) -> Fault:
-    return Fault(
+def _several(found: Sequence[Migration]) -> MigrationFault:
+    return MigrationFault(
         place=found[-1].place,
         message=f"there are {len(found)} heads, and `upgrade head` takes one: {_listed(found)}",
         remedy="Join them with `alembic merge heads`, or correct `down_revision` in one of them.",

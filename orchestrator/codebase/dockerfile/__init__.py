@@ -3,26 +3,18 @@
 Pure, and without any knowledge of the Engine. The build step and `previewd check` use it.
 """
 
-from orchestrator.codebase.dockerfile.certificates import PROXY_ARGS, Certified, certified, proxy_args
-from orchestrator.codebase.dockerfile.parser import Directive, Flag, Heredoc, Instruction, directives, parse
-from orchestrator.codebase.dockerfile.refusals import Finding, judge, judge_triggers
+from orchestrator.codebase.dockerfile.certificates import certified, proxy_args
+from orchestrator.codebase.dockerfile.parser import Directive, Instruction, directives, parse
+from orchestrator.codebase.dockerfile.refusals import judge, judge_triggers
 from orchestrator.codebase.dockerfile.rewrite import rewrite
-from orchestrator.codebase.dockerfile.stages import Reference, Stage, base_images, frontends, needed, stages
+from orchestrator.codebase.dockerfile.stages import base_images, needed, stages
 
 __all__ = [
-    "PROXY_ARGS",
-    "Certified",
     "Directive",
-    "Finding",
-    "Flag",
-    "Heredoc",
     "Instruction",
-    "Reference",
-    "Stage",
     "base_images",
     "certified",
     "directives",
-    "frontends",
     "judge",
     "judge_triggers",
     "needed",

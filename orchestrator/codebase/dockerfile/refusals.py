@@ -28,7 +28,7 @@ _MOUNTS = frozenset({"bind", "cache", "tmpfs", "secret"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Refused:
     """One thing that is refused."""
 
     place: Place
@@ -39,7 +39,7 @@ class Finding:
         return f"{self.place}: {self.message}"
 
 
-def judge(text: str, args: Mapping[str, str], file: str = "Dockerfile") -> list[Finding]:
+def judge(text: str, args: Mapping[str, str], file: str = "Dockerfile") -> list[Refused]:
     """Everything that is refused, in the order of the file. Raises BuildError when it cannot be read at all."""
     found = dict.fromkeys([*_frontends(text, file), *_arguments(args, file)])
     for instructions in readings(text, file):
@@ -47,10 +47,10 @@ def judge(text: str, args: Mapping[str, str], file: str = "Dockerfile") -> list[
             for instruction in stage.instructions:
                 found.update(dict.fromkeys(_flags(instruction.effective, file)))
             found.update(dict.fromkeys(_additions(stage, file)))
-    return sorted(found, key=lambda finding: finding.place.line)
+    return sorted(found, key=lambda refused: refused.place.line)
 
 
-def judge_triggers(triggers: Sequence[str], args: Mapping[str, str], image: str) -> list[Finding]:
+def judge_triggers(triggers: Sequence[str], args: Mapping[str, str], image: str) -> list[Refused]:
     """Everything that is refused in an image's ONBUILD lines, which run as lines of the file that is built on it.
 
     Nothing can be put into them, so no cache of theirs can be kept to a repository: none is taken.
@@ -65,54 +65,54 @@ def _is_cache(flag: Flag) -> bool:
     return flag.name == "mount" and flag.options.get("type", "").lower() == "cache"
 
 
-def _cache(flag: Flag, instruction: Instruction, file: str) -> Finding:
-    return Finding(
+def _cache(flag: Flag, instruction: Instruction, file: str) -> Refused:
+    return Refused(
         place=Place(file=file, line=instruction.line),
         message=f"RUN --mount={flag.value} would share a cache with other repositories",
         remedy="Start from an image without it, and write the line into the Dockerfile.",
     )
 
 
-def _frontends(text: str, file: str) -> Iterator[Finding]:
+def _frontends(text: str, file: str) -> Iterator[Refused]:
     for directive in directives(text):
         if directive.name == "syntax" and not _FRONTEND.fullmatch(directive.value.split()[0]):
-            yield Finding(
+            yield Refused(
                 place=Place(file=file, line=directive.line),
                 message=f"the frontend {directive.value!r} would run as part of the builder",
                 remedy="Write `# syntax=docker/dockerfile:1`, or remove the line.",
             )
 
 
-def _arguments(args: Mapping[str, str], file: str) -> Iterator[Finding]:
+def _arguments(args: Mapping[str, str], file: str) -> Iterator[Refused]:
     if "BUILDKIT_SYNTAX" in args:
-        yield Finding(
+        yield Refused(
             place=Place(file=file),
             message="the build argument BUILDKIT_SYNTAX would choose another frontend than the file",
             remedy="Write `# syntax=docker/dockerfile:1` at the top of the Dockerfile.",
         )
     if "BUILDKIT_CACHE_MOUNT_NS" in args:
-        yield Finding(
+        yield Refused(
             place=Place(file=file),
             message="the build argument BUILDKIT_CACHE_MOUNT_NS would choose other caches than the repository's own",
             remedy="Remove it: every repository has caches of its own.",
         )
 
 
-def _additions(stage: Stage, file: str) -> Iterator[Finding]:
+def _additions(stage: Stage, file: str) -> Iterator[Refused]:
     for addition in stage.additions:
         if _may_be_url(addition.expected) or _may_be_url(addition.certain):
-            yield Finding(
+            yield Refused(
                 place=Place(file=file, line=addition.instruction.line),
                 message=f"ADD of {addition.written} would be fetched by the Docker Engine, from the host's own network",
                 remedy=_ADD_REMEDY,
             )
 
 
-def _flags(instruction: Instruction, file: str) -> Iterator[Finding]:
+def _flags(instruction: Instruction, file: str) -> Iterator[Refused]:
     for flag in instruction.flags if instruction.keyword == "RUN" else ():
         if reason := _refused(flag):
             why, remedy = reason
-            yield Finding(
+            yield Refused(
                 place=Place(file=file, line=instruction.line),
                 message=f"RUN --{flag.name}={flag.value} {why}",
                 remedy=remedy,

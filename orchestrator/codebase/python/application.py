@@ -4,11 +4,9 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.codebase.files import Folder
-from orchestrator.codebase.python.entrypoint import Entry, entry, usual_root
-from orchestrator.codebase.python.installer import LOOKED_FOR, Dependencies, dependencies
-from orchestrator.codebase.python.packages import Driver
-from orchestrator.codebase.python.project_packages import postgres_driver
+from orchestrator.codebase.contents import Subfolder
+from orchestrator.codebase.python.entrypoint import entrypoint, usual_root
+from orchestrator.codebase.python.installer import LOOKED_FOR, Installation, installation
 from orchestrator.codebase.python.start_command import SERVERS, Command, migrating, procfile, serving
 from orchestrator.preview.errors import AuthorError
 
@@ -52,7 +50,7 @@ class Application:
     folder: str
     """Of the repository; `.` is its root. The build's context."""
     port: int
-    dependencies: Dependencies
+    installation: Installation
     command: Command | None
     """None where the Compose file says what is run."""
     served: str
@@ -68,26 +66,19 @@ class Application:
     notes: tuple[str, ...] = ()
 
     @property
-    def driver(self) -> Driver | None:
-        """The form of DATABASE_URL; None where no Postgres driver is among the dependencies."""
-        found = postgres_driver(self.dependencies.names)
-        return found[1] if found else None
-
-    @property
     def summary(self) -> str:
         """One line for people."""
-        found = postgres_driver(self.dependencies.names)
-        database = f"Postgres by {found[0]}" if found else "no Postgres driver"
-        installed_from = posixpath.normpath(posixpath.join(self.folder, self.dependencies.files[0]))
-        return f"{self.served}, dependencies {installed_from}, Python {self.dependencies.python}, {database}"
+        installed_from = posixpath.normpath(posixpath.join(self.folder, self.installation.files[0]))
+        versions = f"Python {self.installation.python}, {self.installation.packages.database}"
+        return f"{self.served}, dependencies {installed_from}, {versions}"
 
 
 def find_folder(files: Mapping[str, bytes]) -> str:
     """The folder whose dependencies are named: the root, or the only one below it. Raises AuthorError."""
-    if dependencies(files) is not None:
+    if installation(files) is not None:
         return "."
-    below = sorted({path.partition("/")[0] for path in files if "/" in path and not path.startswith(".")})
-    found = [folder for folder in below if dependencies(Folder(files, folder)) is not None]
+    folders = sorted({path.partition("/")[0] for path in files if "/" in path and not path.startswith(".")})
+    found = [folder for folder in folders if installation(Subfolder(files, folder)) is not None]
     if len(found) == 1:
         return found[0]
     if found:
@@ -103,57 +94,58 @@ def application(files: Mapping[str, bytes], folder: str, port: int = PORT, *, se
 
     `served` is False where the Compose file itself has the command, so that nothing need be found that serves.
     """
-    below = Folder(files, folder)
-    found = dependencies(below)
+    inside = Subfolder(files, folder)
+    found = installation(inside)
     if found is None:
-        raise _nothing(below, folder)
-    base = Application(folder=folder, port=port, dependencies=found, command=None, served="a Python application")
+        raise _nothing(inside, folder)
+    base = Application(folder=folder, port=port, installation=found, command=None, served="a Python application")
     if not served:
         return base
-    lines = procfile(below, port)
-    started = _of_procfile(base, lines["web"], below) if "web" in lines else _of_code(base, below)
+    lines = procfile(inside, port)
+    started = _of_procfile(base, lines["web"], inside) if "web" in lines else _of_code(base, inside)
     release = lines.get("release") or started.release
-    return replace(started, release=release, notes=(*started.notes, *_notes(started, below)))
+    return replace(started, release=release, notes=(*started.notes, *_notes(started, inside)))
 
 
 def _of_procfile(base: Application, command: Command, files: Mapping[str, bytes]) -> Application:
-    own = command[0] in base.dependencies.scripts
+    own = command[0] in base.installation.scripts
     served = f"`{' '.join(command)}` ({_in(base.folder, 'Procfile')})"
     return replace(base, command=command, served=served, is_installed=own, root=usual_root(files))
 
 
 def _of_code(base: Application, files: Mapping[str, bytes]) -> Application:
-    names = base.dependencies.names
+    names = base.installation.packages.names
     try:
-        found = entry(files, names)
+        found = entrypoint(files, names)
     except AuthorError as error:
-        raise AuthorError(error.message + _hint(base.dependencies), error.remedy) from None
+        raise AuthorError(error.message + _hint(base.installation), error.remedy) from None
     command, missing = serving(found, names, base.port)
     told = f"{missing} is not among the dependencies: it is installed beside them; add it to them"
     return replace(
         base,
         command=command,
         served=f"{found.framework.name} app `{found.target}` ({_in(base.folder, found.where)})",
-        release=_release(files, found, base),
+        release=_release(files, base),
         root=found.root,
         installs=(SERVERS[missing],) if missing else (),
         notes=(*found.notes, *([told] if missing else [])),
     )
 
 
-def _release(files: Mapping[str, bytes], found: Entry, base: Application) -> Command | None:
+def _release(files: Mapping[str, bytes], base: Application) -> Command | None:
     """Only with a database that outlives the container that migrates it."""
-    return migrating(files, found, base.dependencies.names) if base.driver else None
+    packages = base.installation.packages
+    return migrating(files, packages.names) if packages.driver else None
 
 
-def _hint(found: Dependencies) -> str:
+def _hint(found: Installation) -> str:
     """A program of the project may be a server, or anything else: it is named, not run."""
     programs = ", ".join(f"`{name}`" for name in found.scripts)
     return f"; of [project.scripts] previewd cannot know what serves ({programs})" if programs else ""
 
 
 def _notes(found: Application, files: Mapping[str, bytes]) -> Iterator[str]:
-    names = found.dependencies.names
+    names = found.installation.packages.names
     for server in dict.fromkeys(server for package, server in _SERVERS_NEEDED.items() if package in names):
         using = ", ".join(
             package for package, needed in _SERVERS_NEEDED.items() if needed == server and package in names
@@ -162,7 +154,7 @@ def _notes(found: Application, files: Mapping[str, bytes]) -> Iterator[str]:
             f"{using} is among the dependencies, and no {server.removeprefix('a ')} is provided: if the application "
             "needs it to start, commit a Compose file with a service for it"
         )
-    if "alembic.ini" in files and found.release is None and found.driver is None:
+    if "alembic.ini" in files and found.release is None and found.installation.packages.driver is None:
         yield "alembic.ini is there, and no Postgres driver among the dependencies: no migration is run"
 
 

@@ -1,22 +1,20 @@
-"""What a repository's modules do with database URLs: where they take, turn and default them. Pure; `drivers` judges.
+"""What a repository's modules do with database URLs: where they open, change and default them. Pure; `drivers` judges.
 
 Modules are parsed, and never imported.
 """
 
 import ast
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from orchestrator.codebase.files import python_files, text_of
+from orchestrator.codebase.files import python_files
+from orchestrator.codebase.python.syntax import Module, full_name, read_modules
 from orchestrator.preview.errors import Place
 
-MAX_PARSED_BYTES = 512 * 1024
-"""Of all modules together: what a worker parses in a second or two, whatever the repository holds."""
 _MARK = re.compile(
-    r"database_ur[li]|postgres|create_\w*engine|engine_from_config|asyncpg|psycopg|[Tt]ortoise", re.IGNORECASE
+    rb"database_ur[li]|postgres|create_\w*engine|engine_from_config|asyncpg|psycopg|[Tt]ortoise", re.IGNORECASE
 )
 _PLAIN = re.compile(r"(?:postgres|postgresql|psql)(?::|://)?")
 _DRIVER = re.compile(r"(?:postgresql)?\+(?P<driver>asyncpg|psycopg2|psycopg_async|psycopg|pg8000|aiopg)\b(?::|://)?")
@@ -75,7 +73,7 @@ _CALLS: Mapping[str, Takes] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class SchemeChange:
     """Code that makes one form of a URL of another."""
 
     source: str | None
@@ -105,56 +103,22 @@ class Default:
     place: Place
 
 
-@dataclass(slots=True)
-class Module:
-    """One parsed module, and what its names mean."""
-
-    path: str
-    tree: ast.Module
-    names: Mapping[str, str]
-
-    def place(self, node: ast.expr | ast.stmt) -> Place:
-        return Place(file=self.path, line=node.lineno)
-
-    @property
-    def migrates(self) -> bool:
-        return self.path.endswith("/env.py") or self.path == "env.py"
-
-
-def modules(files: Mapping[str, bytes], paths: Iterable[str]) -> Iterator[Module]:
-    left = MAX_PARSED_BYTES
-    for path in python_files(paths):
-        text = text_of(files, path)
-        if not _MARK.search(text) or len(text) > left:
-            continue
-        left -= len(text)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the repository's own style, such as an invalid escape
-                tree = ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        yield Module(path, tree, dict(_imports(tree)))
-
-
-def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.asname, alias.name) for alias in node.names if alias.asname)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
+def database_modules(files: Mapping[str, bytes], paths: Iterable[str]) -> list[Module]:
+    """The modules that speak of databases."""
+    found, _ = read_modules(files, python_files(paths), lambda _, content: _MARK.search(content) is not None)
+    return found
 
 
 def openings(module: Module) -> Iterator[Opening]:
     for call in _calls(module):
-        name = _called(call, module.names)
+        name = _called(call, module)
         takes = next((takes for known, takes in _CALLS.items() if f".{name}".endswith(f".{known}")), None)
         if takes is not None:
             yield Opening(
                 name=name.rpartition(".")[2] if takes in (Takes.ASYNC, Takes.SYNC) else name,
                 takes=takes,
                 closeness=_closeness(call, name),
-                in_migrations=module.migrates,
+                in_migrations=module.path.rpartition("/")[2] == "env.py",
                 place=module.place(call),
             )
 
@@ -169,7 +133,7 @@ def _closeness(call: ast.Call, name: str) -> Closeness:
     return Closeness.NAMES_ANOTHER if is_another else Closeness.NAMES_NONE
 
 
-def turns(module: Module) -> Iterator[Turn]:
+def scheme_changes(module: Module) -> Iterator[SchemeChange]:
     """Every place where a URL's driver is put in, changed or taken out."""
     for node in ast.walk(module.tree):
         match node:
@@ -187,30 +151,32 @@ def turns(module: Module) -> Iterator[Turn]:
                 pass
 
 
-def _replaced(call: ast.Call, module: Module) -> Iterator[Turn]:
+def _replaced(call: ast.Call, module: Module) -> Iterator[SchemeChange]:
     texts = [part.value for part in call.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
     source, target, *_ = (*(text.replace("\\", "").removeprefix("^") for text in texts), "", "")
     found, put = _DRIVER.fullmatch(source), _DRIVER.fullmatch(target)
     if put is not None and _PLAIN.fullmatch(source.replace("s?", "").replace("(ql)?", "ql")):
-        yield Turn(source=None, driver=put["driver"], place=module.place(call))
+        yield SchemeChange(source=None, driver=put["driver"], place=module.place(call))
     elif found is not None and (put is None or put["driver"] != found["driver"]):
-        yield Turn(source=found["driver"], driver="" if put is None else put["driver"], place=module.place(call))
+        yield SchemeChange(
+            source=found["driver"], driver="" if put is None else put["driver"], place=module.place(call)
+        )
 
 
-def _set(call: ast.Call, module: Module) -> Iterator[Turn]:
+def _set(call: ast.Call, module: Module) -> Iterator[SchemeChange]:
     """`make_url(…).set(drivername=…)`, and the same of urllib's parts: it takes any URL."""
     for keyword in call.keywords:
         if keyword.arg in ("drivername", "scheme") and isinstance(keyword.value, ast.Constant):
             match = _DRIVER.fullmatch(str(keyword.value.value))
             if match is not None and match["driver"] in ASYNC_DRIVERS:
-                yield Turn(source=None, driver=match["driver"], place=module.place(call))
+                yield SchemeChange(source=None, driver=match["driver"], place=module.place(call))
 
 
-def _prefixed(text: str, node: ast.expr, module: Module) -> Iterator[Turn]:
+def _prefixed(text: str, node: ast.expr, module: Module) -> Iterator[SchemeChange]:
     """A driver's scheme in front of the rest of a URL. In front of `user:password@…` it is put together from parts."""
     match = _DRIVER.fullmatch(text)
     if match is not None and _is_rest(node):
-        yield Turn(source=None, driver=match["driver"], place=module.place(node))
+        yield SchemeChange(source=None, driver=match["driver"], place=module.place(node))
 
 
 def _is_rest(node: ast.expr) -> bool:
@@ -257,16 +223,10 @@ def _calls(module: Module) -> list[ast.Call]:
     return [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)][:_MAX_CALLS]
 
 
-def _called(call: ast.Call, names: Mapping[str, str]) -> str:
-    """The full name of what is called, with imports looked through; empty where it has none."""
-    parts: list[str] = []
-    node = call.func
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name):
-        return parts[0] if parts else ""
-    return ".".join([names.get(node.id, node.id), *reversed(parts)])
+def _called(call: ast.Call, module: Module) -> str:
+    """The full name of what is called; its last part where it belongs to something without a name."""
+    last = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return full_name(call.func, module.names) or last
 
 
 def _arguments(call: ast.Call) -> list[ast.expr]:

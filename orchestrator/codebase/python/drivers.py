@@ -8,20 +8,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.codebase.files import example_files, text_of
+from orchestrator.codebase.contents import text_of
+from orchestrator.codebase.files import below, example_files
 from orchestrator.codebase.python.database_calls import (
     ASYNC_DRIVERS,
     Closeness,
-    Module,
     Opening,
+    SchemeChange,
     Takes,
-    Turn,
+    database_modules,
     defaults,
-    modules,
     openings,
-    turns,
+    scheme_changes,
 )
-from orchestrator.codebase.python.packages import Dependencies
+from orchestrator.codebase.python.packages import Driver, Packages
+from orchestrator.codebase.python.syntax import Module
 from orchestrator.preview.errors import Place
 
 _EXAMPLE = re.compile(
@@ -29,6 +30,9 @@ _EXAMPLE = re.compile(
 )
 _OTHER_LANGUAGES = {"package.json": "JavaScript", "go.mod": "Go", "Gemfile": "Ruby", "Cargo.toml": "Rust"}
 _OTHER_LANGUAGES |= {"pom.xml": "Java", "build.gradle": "Java", "mix.exs": "Elixir", "composer.json": "PHP"}
+_FORMS = {"tortoise-orm": ("postgres", "knows no other scheme")}
+_FORMS |= dict.fromkeys(("django", "peewee", "databases", "aiopg"), ("postgresql", "takes a plain URL"))
+"""Of packages that want one form, whatever the driver, and though SQLAlchemy may be there, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,59 +46,70 @@ class Form:
     where: Place | None = None
 
 
-def form_of_code(files: Mapping[str, bytes], paths: Sequence[str], packages: Dependencies) -> Form | None:
+def form_of_code(files: Mapping[str, bytes], paths: Sequence[str], packages: Packages) -> Form | None:
     """The form that the code among `paths` wants of DATABASE_URL; None where it does not tell."""
-    found = list(modules(files, paths))
-    turned = [turn for module in found for turn in turns(module)]
+    found = database_modules(files, paths)
+    changed = [change for module in found for change in scheme_changes(module)]
     opened = [opening for module in found for opening in openings(module)]
     return (
-        _form_of_turns(turned, opened)
+        _form_of_changes(changed, opened)
         or _form_of_defaults(found)
         or _form_of_examples(files, paths)
         or _form_of_openings(opened, packages)
     )
 
 
-def form_of_packages(paths: Iterable[str], packages: Dependencies) -> Form:
-    """The form for the drivers among the dependencies, where nothing else tells: an asynchronous one first."""
-    all_paths = frozenset(paths)
-    if packages.has("tortoise-orm"):
-        return _because("postgres", "tortoise-orm", packages, "knows no other scheme")
-    if any(packages.has(name) for name in ("django", "peewee")) or packages.has("databases"):
-        name = next(name for name in ("django", "peewee", "databases") if packages.has(name))
-        return _because("postgresql", name, packages, "takes a plain URL")
-    if packages.has("asyncpg"):
-        return _because("postgresql+asyncpg", "asyncpg", packages, "is among the dependencies")
-    driver = packages.sync_driver
-    if driver is not None:
-        return _because(packages.sync_scheme, driver, packages, "is the driver among the dependencies")
-    other = next((name for name in _OTHER_LANGUAGES if name in all_paths), None)
-    if other is not None and not any(path.endswith(".py") for path in all_paths):
-        return Form(
-            scheme="postgresql", why=f"the application is written in {_OTHER_LANGUAGES[other]}", where=Place(file=other)
-        )
+def form_of_packages(paths: Iterable[str], packages: Packages) -> Form:
+    """The form for the packages, where nothing else tells. A driver in the scheme is a thing of SQLAlchemy's."""
+    for name, (scheme, why) in _FORMS.items():
+        if packages.has(name):
+            return Form(scheme=scheme, why=f"{name} {why}", where=packages.named[name].place)
+    driver = packages.driver
+    if driver is None:
+        return _form_without_driver(frozenset(paths))
+    place = packages.named[packages.drivers[driver]].place
+    if not packages.has("sqlalchemy"):
+        why = f"{driver} is among the dependencies, and SQLAlchemy is not"
+        return Form(scheme="postgresql", why=why, where=place)
+    if driver == "asyncpg":
+        return Form(scheme="postgresql+asyncpg", why="asyncpg is among the dependencies", where=place)
+    return Form(scheme=packages.sync_scheme, why=f"{driver} is the driver among the dependencies", where=place)
+
+
+def driver_of_folder(files: Mapping[str, bytes], folder: str, packages: Packages) -> Driver | None:
+    """The form for what a folder of the repository builds, found as for a stack whose Compose file leaves it open.
+
+    None where no driver is among the packages, or the form is none that a Compose file has a word for.
+    """
+    if packages.driver is None:
+        return None
+    paths = below(files, [folder])
+    found = form_of_code(files, paths, packages) or form_of_packages(paths, packages)
+    return next((driver for driver in Driver if driver.scheme == found.scheme), None)
+
+
+def _form_without_driver(paths: frozenset[str]) -> Form:
+    other = next((name for name in _OTHER_LANGUAGES if name in paths), None)
+    if other is not None and not any(path.endswith(".py") for path in paths):
+        why = f"the application is written in {_OTHER_LANGUAGES[other]}"
+        return Form(scheme="postgresql", why=why, where=Place(file=other))
     return Form(scheme="postgresql+asyncpg", why="nothing tells which form the application wants")
-
-
-def _because(scheme: str, package: str, packages: Dependencies, why: str) -> Form:
-    place = packages.packages[package].place
-    return Form(scheme=scheme, why=f"{package} {why}", where=place)
 
 
 # What the findings mean
 
 
-def _form_of_turns(turns: Sequence[Turn], openings: Sequence[Opening]) -> Form | None:
+def _form_of_changes(changes: Sequence[SchemeChange], openings: Sequence[Opening]) -> Form | None:
     """Plain, where code puts a driver in; the driver's own form, where code only takes it out."""
-    put_in = [turn for turn in turns if turn.driver and turn.source is None]
+    put_in = [change for change in changes if change.driver and change.source is None]
     if any(opening.takes is Takes.ASYNC and not opening.in_migrations for opening in openings):
-        put_in = [turn for turn in put_in if turn.driver in ASYNC_DRIVERS]
-    for turn in put_in:
-        return Form(scheme="postgresql", why=f"the code turns it into +{turn.driver} itself", where=turn.place)
-    for turn in turns:
-        if turn.source is not None and turn.source in ASYNC_DRIVERS:
-            scheme = f"postgresql+{turn.source}"
-            return Form(scheme=scheme, why=f"the code takes +{turn.source} out of it for other uses", where=turn.place)
+        put_in = [change for change in put_in if change.driver in ASYNC_DRIVERS]
+    for change in put_in:
+        return Form(scheme="postgresql", why=f"the code turns it into +{change.driver} itself", where=change.place)
+    for change in changes:
+        if change.source is not None and change.source in ASYNC_DRIVERS:
+            why = f"the code takes +{change.source} out of it for other uses"
+            return Form(scheme=f"postgresql+{change.source}", why=why, where=change.place)
     return None
 
 
@@ -116,7 +131,7 @@ def _form_of_examples(files: Mapping[str, bytes], paths: Iterable[str]) -> Form 
     return None
 
 
-def _form_of_openings(openings: Sequence[Opening], packages: Dependencies) -> Form | None:
+def _form_of_openings(openings: Sequence[Opening], packages: Packages) -> Form | None:
     used = [opening for opening in openings if opening.closeness]
     if not used:
         return None
@@ -133,7 +148,7 @@ def _form_of_openings(openings: Sequence[Opening], packages: Dependencies) -> Fo
         chosen.takes is Takes.ASYNC
         and shared is not None
         and shared.closeness is Closeness.NAMES_IT
-        and packages.has("psycopg")
+        and "psycopg" in packages.drivers
     ):
         scheme, why = "postgresql+psycopg", f"{why}, and the migrations open the same URL without async"
     return Form(scheme=scheme, why=why, where=chosen.place)

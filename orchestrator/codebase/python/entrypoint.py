@@ -4,8 +4,8 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from orchestrator.codebase.files import table, toml
-from orchestrator.codebase.python.web_apps import DJANGO, DJANGO_ASGI, FASTAPI, Found, Framework, applications
+from orchestrator.codebase.contents import table, toml
+from orchestrator.codebase.python.web_apps import DJANGO, DJANGO_ASGI, FASTAPI, Framework, WebApp, applications
 from orchestrator.preview.errors import AuthorError
 
 PLACES = (
@@ -28,7 +28,7 @@ _NOTHING = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entrypoint:
     """What is served."""
 
     target: str
@@ -42,7 +42,7 @@ class Entry:
     notes: tuple[str, ...] = ()
 
 
-def entry(files: Mapping[str, bytes], names: frozenset[str]) -> Entry:
+def entrypoint(files: Mapping[str, bytes], names: frozenset[str]) -> Entrypoint:
     """Raises AuthorError where nothing in the code makes an application, and where several could be meant."""
     named = table(toml(files, "pyproject.toml"), "tool", "fastapi").get("entrypoint")
     if isinstance(named, str):
@@ -61,7 +61,7 @@ def entry(files: Mapping[str, bytes], names: frozenset[str]) -> Entry:
         )
     if others:
         notes.append(f"also found, and not served: {', '.join(map(_said, others))}")
-    return _entry(first, _root(first, files), notes)
+    return _entrypoint(first, _root(first, files), notes)
 
 
 def usual_root(files: Mapping[str, bytes]) -> str:
@@ -70,7 +70,7 @@ def usual_root(files: Mapping[str, bytes]) -> str:
     return "src" if has_source and "src/__init__.py" not in files else "."
 
 
-def _named(files: Mapping[str, bytes], target: str) -> Entry:
+def _named(files: Mapping[str, bytes], target: str) -> Entrypoint:
     """`[tool.fastapi] entrypoint = "app.main:app"`."""
     module, _, name = target.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
@@ -79,11 +79,11 @@ def _named(files: Mapping[str, bytes], target: str) -> Entry:
         )
     path = module.replace(".", "/")
     root = "src" if any(f"src/{path}{end}" in files for end in (".py", "/__init__.py")) else "."
-    return Entry(target=target, framework=FASTAPI, where="pyproject.toml [tool.fastapi]", root=root)
+    return Entrypoint(target=target, framework=FASTAPI, where="pyproject.toml [tool.fastapi]", root=root)
 
 
-def _entry(found: Found, root: str, notes: Iterable[str]) -> Entry:
-    return Entry(
+def _entrypoint(found: WebApp, root: str, notes: Iterable[str]) -> Entrypoint:
+    return Entrypoint(
         target=_target(found, root),
         framework=found.framework,
         where=f"{found.path}:{found.line}",
@@ -93,7 +93,7 @@ def _entry(found: Found, root: str, notes: Iterable[str]) -> Entry:
     )
 
 
-def _of_one_interface(found: Iterable[Found], names: frozenset[str]) -> list[Found]:
+def _of_one_interface(found: Iterable[WebApp], names: frozenset[str]) -> list[WebApp]:
     """A Django project has a module for WSGI and one for ASGI: only one of them is served."""
     found = list(found)
     both = {each.framework for each in found} >= {DJANGO, DJANGO_ASGI}
@@ -101,7 +101,7 @@ def _of_one_interface(found: Iterable[Found], names: frozenset[str]) -> list[Fou
     return [each for each in found if not (both and each.framework is unwanted)]
 
 
-def _rank(found: Found) -> tuple[int, bool, int]:
+def _rank(found: WebApp) -> tuple[int, bool, int]:
     place = next((number for number, place in enumerate(PLACES) if _is_at(found.path, place)), len(PLACES))
     name = _NAMES.index(found.name) if found.name in _NAMES else len(_NAMES)
     return place, found.is_factory, name
@@ -112,7 +112,7 @@ def _is_at(path: str, place: str) -> bool:
     return len(parts) == len(wanted) and all(want in ("*", part) for part, want in zip(parts, wanted, strict=True))
 
 
-def _root(found: Found, files: Mapping[str, bytes]) -> str:
+def _root(found: WebApp, files: Mapping[str, bytes]) -> str:
     """The folder that the module's own imports are found in; where they tell nothing, the usual one.
 
     `backend/app/main.py` that imports `app.items` runs from `backend`, and one that imports `backend.app` does not.
@@ -132,7 +132,7 @@ def _above(path: str) -> list[str]:
     return [".", *("/".join(parts[: count + 1]) for count in range(len(parts)))]
 
 
-def _ways(found: Found) -> list[str]:
+def _ways(found: WebApp) -> list[str]:
     return [name.replace(".", "/") for name in found.imports]
 
 
@@ -140,12 +140,12 @@ def _is_module(files: Mapping[str, bytes], path: str) -> bool:
     return f"{path}.py" in files or f"{path}/__init__.py" in files
 
 
-def _target(found: Found, root: str) -> str:
+def _target(found: WebApp, root: str) -> str:
     path = posixpath.relpath(found.path, root).removesuffix(".py").removesuffix("/__init__")
     return f"{path.replace('/', '.')}:{found.name}"
 
 
-def _said(found: Found) -> str:
+def _said(found: WebApp) -> str:
     kind = f"{found.framework.name} factory" if found.is_factory else found.framework.name
     return f"`{found.name}` ({kind}, {found.path}:{found.line})"
 

@@ -28,7 +28,7 @@ _HOME = "/code"
 
 def dockerfile(found: Application) -> str:
     """Its text. Both stages start from one image, so that what the first installs runs in the second."""
-    image = f"python:{found.dependencies.python}-slim"
+    image = f"python:{found.installation.python}-slim"
     lines = [*_build_stage(found, image), "", *_run_stage(found, image)]
     return "\n".join(lines) + "\n"
 
@@ -38,7 +38,7 @@ def _build_stage(found: Application, image: str) -> Iterator[str]:
     if packages := _to_build(found):
         yield _apt(packages)
     yield "RUN python -m venv --without-pip /venv"
-    if tool := _TOOLS.get(found.dependencies.installer):
+    if tool := _TOOLS.get(found.installation.installer):
         yield f"ENV SSL_CERT_FILE={_CERTIFICATES} REQUESTS_CA_BUNDLE={_CERTIFICATES}"
         yield f"{_PIP} install {' '.join(map(json.dumps, tool.split()))}"
     yield f"WORKDIR {_HOME}"
@@ -47,7 +47,7 @@ def _build_stage(found: Application, image: str) -> Iterator[str]:
     if found.installs:
         yield f"{_INTO_VENV} {' '.join(map(json.dumps, found.installs))}"
     if found.is_installed:
-        yield from () if found.dependencies.needs_code else ("COPY . .",)
+        yield from () if found.installation.needs_code else ("COPY . .",)
         yield f"{_INTO_VENV} --no-deps ."
 
 
@@ -70,11 +70,11 @@ def _run_stage(found: Application, image: str) -> Iterator[str]:
 
 def _copy(found: Application) -> Iterator[str]:
     """Only what the installer reads, where that is all that it needs."""
-    if found.dependencies.needs_code:
+    if found.installation.needs_code:
         yield "COPY . ."
         return
     folders: dict[str, list[str]] = {}
-    for path in found.dependencies.files:
+    for path in found.installation.files:
         folders.setdefault(posixpath.dirname(path), []).append(path)
     for folder, paths in folders.items():
         yield f"COPY {json.dumps([*paths, f'./{folder}/' if folder else './'])}"
@@ -82,8 +82,8 @@ def _copy(found: Application) -> Iterator[str]:
 
 def _install(found: Application) -> str:
     """Locks of Poetry and Pipenv are handed to pip, so that only pip and uv need to reach an index."""
-    first = found.dependencies.files[0]
-    match found.dependencies.installer:
+    first = found.installation.files[0]
+    match found.installation.installer:
         case Installer.UV:
             settings = "UV_PROJECT_ENVIRONMENT=/venv UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never"
             return f"{_cached('uv')} {settings} uv sync --frozen --no-dev --no-install-project"
@@ -112,17 +112,17 @@ def _cached(tool: str) -> str:
 
 
 def _to_build(found: Application) -> list[str]:
-    names = found.dependencies.names
+    names = found.installation.packages.names
     compiled = not names.isdisjoint({"psycopg2", "psycopg[c]"})
     return [
         *(["gcc", "libc6-dev", "libpq-dev"] if compiled else []),
-        *(["git"] if found.dependencies.needs_git else []),
+        *(["git"] if found.installation.needs_git else []),
     ]
 
 
 def _to_run(found: Application) -> list[str]:
     """The library of Postgres, for drivers that come without it."""
-    names = found.dependencies.names
+    names = found.installation.packages.names
     needs = "psycopg2" in names or ("psycopg" in names and "psycopg[binary]" not in names)
     return ["libpq5"] if needs or "psycopg2cffi" in names else []
 

@@ -7,15 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.codebase.files import table, text, toml
-from orchestrator.codebase.python.project_packages import (
-    is_local,
-    of_pipfile,
-    of_poetry_lock,
-    of_project,
-    of_uv_lock,
-    required,
-)
+from orchestrator.codebase.contents import table, toml, whole_text
+from orchestrator.codebase.python.locks import has_local
+from orchestrator.codebase.python.packages import Packages, installed_packages
 from orchestrator.codebase.python.version import python_version
 
 REQUIREMENTS = (
@@ -48,14 +42,14 @@ class Installer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dependencies:
+class Installation:
     """What is installed, and how."""
 
     installer: Installer
     files: tuple[str, ...]
     """All that the installer reads; the first is the one that people know it by."""
-    names: frozenset[str]
-    """The packages that are known to come in."""
+    packages: Packages
+    """Those that are known to come in."""
     python: str
     """`3.N`."""
     needs_code: bool = False
@@ -65,61 +59,59 @@ class Dependencies:
     """`[project.scripts]`: programs that exist once the project itself is installed."""
 
 
-def dependencies(files: Mapping[str, bytes]) -> Dependencies | None:
-    """None where no file names any. Raises AuthorError for one that cannot be read."""
+def installation(files: Mapping[str, bytes]) -> Installation | None:
+    """None where no file names what to install. Raises AuthorError for one that cannot be read."""
     project = toml(files, "pyproject.toml")
     found = _locked(files, project) or _listed(files, project)
     if found is None:
         return None
-    installer, paths, names, needs_code = found
-    return Dependencies(
+    installer, paths = found
+    return Installation(
         installer=installer,
         files=paths,
-        names=names,
+        packages=installed_packages(files, paths),
         python=python_version(files),
-        needs_code=needs_code,
-        needs_git=any("git+" in text(files, path) or "git = " in text(files, path) for path in paths),
+        needs_code=_needs_code(files, installer, paths),
+        needs_git=any("git+" in whole_text(files, path) or "git = " in whole_text(files, path) for path in paths),
         scripts={str(name): str(at) for name, at in table(project, "project", "scripts").items()},
     )
 
 
-_Found = tuple[Installer, tuple[str, ...], frozenset[str], bool]
-
-
-def _locked(files: Mapping[str, bytes], project: dict[str, Any]) -> _Found | None:
-    own = of_project(project)
+def _locked(files: Mapping[str, bytes], project: dict[str, Any]) -> tuple[Installer, tuple[str, ...]] | None:
     if "uv.lock" in files and project:
-        lock = toml(files, "uv.lock")
-        return Installer.UV, ("uv.lock", "pyproject.toml"), own | of_uv_lock(lock), _has_local(lock)
+        return Installer.UV, ("uv.lock", "pyproject.toml")
     if "poetry.lock" in files and project:
-        lock = toml(files, "poetry.lock")
-        return Installer.POETRY, ("poetry.lock", "pyproject.toml"), own | of_poetry_lock(lock), _has_local(lock)
+        return Installer.POETRY, ("poetry.lock", "pyproject.toml")
     if "Pipfile" in files:
-        paths = tuple(path for path in ("Pipfile.lock", "Pipfile") if path in files)
-        return Installer.PIPENV, paths, of_pipfile(files), False
+        return Installer.PIPENV, _present(files, "Pipfile.lock", "Pipfile")
     return None
 
 
-def _listed(files: Mapping[str, bytes], project: dict[str, Any]) -> _Found | None:
-    listed = next((path for path in REQUIREMENTS if path in files), None)
+def _listed(files: Mapping[str, bytes], project: dict[str, Any]) -> tuple[Installer, tuple[str, ...]] | None:
+    listed = next(iter(_present(files, *REQUIREMENTS)), None)
     if listed is not None:
-        paths = _with_includes(files, listed)
-        lines = [line for path in paths for line in _lines(files, path)]
-        local = any(_LOCAL.match(line) for line in lines)
-        return Installer.PIP, paths, required(line for line in lines if not line.startswith("-")), local
+        return Installer.PIP, _with_includes(files, listed)
     if "dependencies" in table(project, "project"):
-        return Installer.PROJECT, ("pyproject.toml",), of_project(project), False
+        return Installer.PROJECT, ("pyproject.toml",)
     if "dependencies" in table(project, "tool", "poetry"):
-        return Installer.POETRY, ("pyproject.toml",), of_project(project), False
+        return Installer.POETRY, ("pyproject.toml",)
     if "setup.py" in files or "project" in project:
-        paths = tuple(path for path in ("pyproject.toml", "setup.py", "setup.cfg") if path in files)
-        return Installer.SOURCE, paths, _quoted_names(files), True
+        return Installer.SOURCE, _present(files, "pyproject.toml", "setup.py", "setup.cfg")
     return None
 
 
-def _has_local(lock: Mapping[str, Any]) -> bool:
-    packages = lock.get("package")
-    return isinstance(packages, list) and any(isinstance(each, dict) and is_local(each) for each in packages)
+def _present(files: Mapping[str, bytes], *paths: str) -> tuple[str, ...]:
+    return tuple(path for path in paths if path in files)
+
+
+def _needs_code(files: Mapping[str, bytes], installer: Installer, paths: tuple[str, ...]) -> bool:
+    match installer:
+        case Installer.SOURCE:
+            return True
+        case Installer.PIP:
+            return any(_LOCAL.match(line) for path in paths for line in _lines(files, path))
+        case _:
+            return paths[0] in ("uv.lock", "poetry.lock") and has_local(whole_text(files, paths[0]))
 
 
 def _with_includes(files: Mapping[str, bytes], listed: str) -> tuple[str, ...]:
@@ -135,11 +127,5 @@ def _with_includes(files: Mapping[str, bytes], listed: str) -> tuple[str, ...]:
 
 
 def _lines(files: Mapping[str, bytes], path: str) -> Iterator[str]:
-    lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in text(files, path).splitlines())
+    lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in whole_text(files, path).splitlines())
     return (line for line in lines if line)
-
-
-def _quoted_names(files: Mapping[str, bytes]) -> frozenset[str]:
-    """The requirements that a `setup.py` or `setup.cfg` holds, as far as words at their usual places tell."""
-    words = re.findall(r"""["']([A-Za-z][^"'\n]*)["']""", text(files, "setup.py"))
-    return required([*words, *_lines(files, "setup.cfg")])

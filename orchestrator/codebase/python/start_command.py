@@ -7,8 +7,8 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 
-from orchestrator.codebase.files import text
-from orchestrator.codebase.python.entrypoint import Entry
+from orchestrator.codebase.contents import whole_text
+from orchestrator.codebase.python.entrypoint import Entrypoint
 from orchestrator.codebase.python.web_apps import FLASK
 
 Command = tuple[str, ...]
@@ -21,11 +21,11 @@ _OF_A_SHELL = re.compile(r"[$`&|;<>(){}*?~\\]|^\w+=")
 
 def procfile(files: Mapping[str, bytes], port: int) -> Mapping[str, Command]:
     """The commands of a Procfile by their names, with `port` in place of `$PORT`."""
-    lines = (_LINE.fullmatch(line.strip()) for line in text(files, "Procfile").splitlines())
+    lines = (_LINE.fullmatch(line.strip()) for line in whole_text(files, "Procfile").splitlines())
     return {match[1]: _words(_PORT.sub(str(port), match[2].strip())) for match in lines if match}
 
 
-def serving(entry: Entry, names: frozenset[str], port: int) -> tuple[Command, str | None]:
+def serving(entry: Entrypoint, names: frozenset[str], port: int) -> tuple[Command, str | None]:
     """What serves it on `port` of every address, and the server to install where the dependencies name none."""
     server = _server(entry, names)
     called = f"{entry.target}()" if entry.is_factory else entry.target
@@ -40,24 +40,24 @@ def serving(entry: Entry, names: frozenset[str], port: int) -> tuple[Command, st
             return (server, "--bind", f"0.0.0.0:{port}", called), missing
 
 
-def migrating(files: Mapping[str, bytes], entry: Entry | None, names: frozenset[str]) -> Command | None:
+def migrating(files: Mapping[str, bytes], names: frozenset[str]) -> Command | None:
     """What brings the application's database up to date."""
     if "alembic.ini" in files and "alembic" in names:
         return ("alembic", "upgrade", "head")
-    if "manage.py" in files and "django" in names and entry is not None:
+    if "manage.py" in files and "django" in names:
         return ("python", "manage.py", "migrate", "--noinput")
     return None
 
 
-def _server(entry: Entry, names: frozenset[str]) -> str:
+def _server(entry: Entrypoint, names: frozenset[str]) -> str:
     return next((server for server in _servers(entry) if server in names), _default(entry))
 
 
-def _servers(entry: Entry) -> Iterator[str]:
+def _servers(entry: Entrypoint) -> Iterator[str]:
     yield from ("uvicorn", "hypercorn") if entry.framework.is_async else ("gunicorn",)
 
 
-def _default(entry: Entry) -> str:
+def _default(entry: Entrypoint) -> str:
     """Flask brings a server of its own, which is good enough for a preview; Django's is not meant to be reached."""
     if entry.framework.is_async:
         return "uvicorn"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from orchestrator.codebase.files import table, text, toml
+from orchestrator.codebase.contents import table, toml, whole_text
 
 DEFAULT = 13
 """Of Python 3. It has security fixes until October 2029, and every maintained package has wheels for it by now."""
@@ -15,7 +15,8 @@ _CLAUSE = re.compile(r"(?P<sign>===?|!=|>=|<=|~=|<|>|\^|~|)\s*3(?:\.(?P<minor>\d
 
 def python_version(files: Mapping[str, bytes]) -> str:
     """`3.N`: pinned by `.python-version`, `runtime.txt` or the Pipfile, else what the project's range allows."""
-    pinned = (*(_first_line(text(files, path)) for path in (".python-version", "runtime.txt")), _of_pipfile(files))
+    first_lines = (_first_line(whole_text(files, path)) for path in (".python-version", "runtime.txt"))
+    pinned = (*first_lines, _of_pipfile(files))
     for written in pinned:
         if (match := _PINNED.fullmatch(written)) is not None:
             return f"3.{match[1]}"

@@ -6,10 +6,9 @@ from orchestrator.compose.database.placement import Placement, container_urls, k
 from orchestrator.compose.database.rewrites import Rewrite, rewrites
 from orchestrator.compose.database.rewriting import rewrite
 from orchestrator.compose.database.url_forms import Forms, forms
-from orchestrator.compose.database.urls import SCHEMES, URL_VARIABLES, DatabaseUrls, PostgresUrl, masked, read_url
+from orchestrator.compose.database.urls import URL_VARIABLES, DatabaseUrls, PostgresUrl, masked, read_url
 
 __all__ = [
-    "SCHEMES",
     "URL_VARIABLES",
     "DatabaseUrls",
     "Forms",

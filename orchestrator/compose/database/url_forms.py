@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from orchestrator.codebase.files import below
 from orchestrator.codebase.python.drivers import Form, form_of_code, form_of_packages
-from orchestrator.codebase.python.packages import Dependencies, read_dependencies
+from orchestrator.codebase.python.packages import Packages, read_packages
 from orchestrator.compose.database.detection import postgres_urls
-from orchestrator.compose.database.urls import SCHEMES, URL_VARIABLES
+from orchestrator.compose.database.urls import URL_VARIABLES
 from orchestrator.compose.model import Stack
 from orchestrator.preview.errors import Place
 
@@ -29,7 +29,7 @@ def forms(stack: Stack, files: Mapping[str, bytes]) -> Forms:
     """The forms that the application wants. What is built from the repository decides which of its code is read."""
     folders = [service.build.context for service in stack.services.values() if service.build is not None]
     paths = below(files, folders)
-    packages = read_dependencies(files, paths)
+    packages = read_packages(files, paths)
     application = (
         _of_block(stack)
         or _of_file(stack, alone=True)
@@ -44,9 +44,7 @@ def _of_block(stack: Stack) -> Form | None:
     driver = stack.preview.database.driver
     if driver is None:
         return None
-    return Form(
-        scheme=SCHEMES[driver], why=f"x-preview.database.driver is {driver.value}", where=Place(file=stack.path)
-    )
+    return Form(scheme=driver.scheme, why=f"x-preview.database.driver is {driver.value}", where=Place(file=stack.path))
 
 
 def _of_file(stack: Stack, *, alone: bool) -> Form | None:
@@ -77,10 +75,10 @@ def _known(scheme: str) -> str | None:
     return scheme if scheme.startswith("postgresql+") else None
 
 
-def _of_alembic(packages: Dependencies) -> Form:
+def _of_alembic(packages: Packages) -> Form:
     driver, scheme = packages.sync_driver, packages.sync_scheme
     if driver is None:
-        why = "no synchronous driver is among the dependencies" if packages.packages else "no dependencies are listed"
+        why = "no synchronous driver is among the dependencies" if packages.named else "no dependencies are listed"
         return Form(scheme=scheme, why=why)
     why = f"{driver} is the synchronous driver among the dependencies"
-    return Form(scheme=scheme, why=why, where=packages.packages[driver].place)
+    return Form(scheme=scheme, why=why, where=packages.named[packages.drivers[driver]].place)

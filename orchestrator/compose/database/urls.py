@@ -4,7 +4,7 @@ Schemes, queries and options stay as they were written, except for what belongs 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
@@ -12,12 +12,6 @@ from orchestrator.codebase.python.packages import Driver
 
 URL_VARIABLES = frozenset({"DATABASE_URL", "ALEMBIC_DATABASE_URL"})
 """The injected variables that hold the preview's own database."""
-SCHEMES: Mapping[Driver, str] = {
-    Driver.ASYNCPG: "postgresql+asyncpg",
-    Driver.PSYCOPG: "postgresql+psycopg",
-    Driver.PSYCOPG2: "postgresql+psycopg2",
-    Driver.PLAIN: "postgresql",
-}
 HIDDEN = "•••"
 _URL = re.compile(
     r"(?P<scheme>(?:jdbc:|r2dbc:)?(?:postgres|postgresql|postgis|pgsql|psql|asyncpg|psycopg|ecto)(?:\+\w+)?)://"
@@ -52,7 +46,7 @@ class DatabaseUrls:
 
     def url(self, driver: Driver = Driver.PLAIN) -> str:
         """The URL in the form that a driver wants."""
-        return self.with_scheme(SCHEMES[driver])
+        return self.with_scheme(driver.scheme)
 
     def with_scheme(self, scheme: str, query: str = "") -> str:
         """The URL with any scheme and query; names and password are escaped."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from orchestrator.codebase.contents import Overlay
 from orchestrator.codebase.dockerfile import base_images, judge
-from orchestrator.codebase.files import Overlay
 from orchestrator.compose.database import DatabaseUrls
 from orchestrator.compose.generated import missing_compose_file, missing_dockerfiles
 from orchestrator.compose.inject import Facts
@@ -67,6 +67,23 @@ def test_no_driver_no_database() -> None:
     stack, _ = generated({**APP, "requirements.txt": b"fastapi"})
     assert stack.preview.database.mode is DatabaseMode.NONE
     assert "DATABASE_URL" not in stack.services["app"].environment
+
+
+@pytest.mark.parametrize(
+    ("requirements", "code", "scheme"),
+    [
+        (b"asyncpg\nsqlalchemy", b"", "postgresql+asyncpg"),
+        (b"asyncpg\nsqlalchemy", b"url = url.replace('postgresql://', 'postgresql+asyncpg://')\n", "postgresql"),
+        (b"pg8000\nsqlalchemy", b"", "postgresql+pg8000"),
+        (b"tortoise-orm[asyncpg]", b"", "postgres"),
+    ],
+)
+def test_the_url_has_the_form_that_it_had_with_a_compose_file(requirements: bytes, code: bytes, scheme: str) -> None:
+    files = {**APP, "requirements.txt": b"fastapi\n" + requirements, "db.py": code}
+    stack, _ = generated(files)
+    assert stack.services["app"].environment["DATABASE_URL"].partition("://")[0] == scheme
+    own = read("services: {app: {build: {context: ., dockerfile: Own}, expose: [80]}}", files)
+    assert own.services["app"].environment["DATABASE_URL"].partition("://")[0] == scheme
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from orchestrator.codebase.python.application import Application, application, find_folder
+from orchestrator.codebase.python.drivers import driver_of_folder
 from orchestrator.preview.errors import AuthorError
 
 FASTAPI = "from fastapi import FastAPI\napp = FastAPI()\n"
@@ -277,12 +278,12 @@ def test_recognised(case: Case) -> None:
     app = found(case.files)
     assert app.command is not None
     assert " ".join(app.command) == case.command
-    assert app.dependencies.files[0] == case.source
-    assert app.driver == case.driver
+    assert app.installation.files[0] == case.source
+    assert driver_of_folder(encoded(case.files), app.folder, app.installation.packages) == case.driver
     assert app.root == case.root
     assert (" ".join(app.release) if app.release else None) == case.release
     assert app.folder == case.folder
-    assert app.dependencies.python == case.python
+    assert app.installation.python == case.python
 
 
 ERRORS = {
@@ -347,42 +348,3 @@ def test_what_cannot_be_recognised(files: Mapping[str, str], message: str, remed
 )
 def test_what_people_should_know(files: Mapping[str, str], note: str) -> None:
     assert any(note in each for each in found(files).notes), found(files).notes
-
-
-@pytest.mark.parametrize(
-    ("written", "version"),
-    [
-        (">=3.9", "3.13"),
-        (">=3.14", "3.14"),
-        ("<3.12,>=3.8", "3.11"),
-        ("==3.11.*", "3.11"),
-        ("~=3.11.2", "3.11"),
-        ("~=3.11", "3.13"),
-        ("!=3.13.*", "3.12"),
-        ("!=3.13.1", "3.13"),
-        ("^3.10", "3.13"),
-        ("~3.10", "3.10"),
-        ("^3.14 || ~3.9", "3.9"),
-        (">=4", "3.13"),
-        ("nonsense", "3.13"),
-    ],
-)
-def test_the_range_chooses_the_python(written: str, version: str) -> None:
-    project = f'{PROJECT}requires-python = "{written}"\ndependencies = []\n'
-    assert found({"pyproject.toml": project, "main.py": FASTAPI}).dependencies.python == version
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["(" * 100_000, "-" * 100_000 + "1", "x" + ".a" * 100_000, "\0", "f(" * 90 + ")" * 90, "if 1:\n" + " if 1:\n" * 2],
-)
-def test_hostile_modules_are_left_out(content: str) -> None:
-    files = needs("fastapi", **{"main.py": content, "app.py": FASTAPI})
-    assert found(files).command == tuple(UVICORN.format("app:app").split())
-
-
-def test_many_large_modules_are_not_all_read() -> None:
-    large = FASTAPI + "x = 1\n" * 20_000
-    files = needs("fastapi", **{f"m{number}/x.py": large for number in range(40)}, **{"main.py": FASTAPI})
-    said = found(files).notes
-    assert len([note for note in said if "too large" in note]) > 30

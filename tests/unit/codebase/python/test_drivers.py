@@ -6,29 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.codebase.files import (
-    MAX_CODE_BYTES,
-    MAX_CODE_FILES,
-    below,
-    config_files,
-    dependency_files,
-    example_files,
-    migration_files,
-    python_files,
-)
-from orchestrator.codebase.python.drivers import Form, form_of_code, form_of_packages
-from orchestrator.codebase.python.packages import read_dependencies
+from orchestrator.codebase.contents import MAX_TEXT_BYTES
+from orchestrator.codebase.python.drivers import Form, driver_of_folder, form_of_code, form_of_packages
+from orchestrator.codebase.python.packages import read_packages
+from orchestrator.codebase.python.syntax import MAX_MODULE_BYTES
 
 ASYNC = "from sqlalchemy.ext.asyncio import create_async_engine\n"
 SYNC = "from sqlalchemy import create_engine\n"
 ENV_SYNC = SYNC + "import os\nengine = create_engine(os.environ['DATABASE_URL'])\n"
 
 
-def form(requirements: str = "asyncpg", **modules: str) -> Form:
+def form(requirements: str = "asyncpg sqlalchemy", **modules: str) -> Form:
     """The form for a repository with these files; `__` in a name is a dot, `___` a slash."""
     files = {name.replace("___", "/").replace("__", "."): text.encode() for name, text in modules.items()}
     files["requirements.txt"] = requirements.replace(" ", "\n").encode()
-    packages = read_dependencies(files, files)
+    packages = read_packages(files, files)
     paths = list(files)
     return form_of_code(files, paths, packages) or form_of_packages(paths, packages)
 
@@ -148,14 +140,44 @@ def test_code_that_turns_the_url_itself_wants_the_plain_one(code: str) -> None:
             ASYNC + "u = str(settings.database_url).replace('+asyncpg', '+psycopg2')",
             "postgresql+asyncpg",
         ),
-        ("psycopg2", "x = 1", "postgresql+psycopg2"),
-        ("psycopg", "x = 1", "postgresql+psycopg"),
+        ("psycopg2 sqlalchemy", "x = 1", "postgresql+psycopg2"),
+        ("psycopg sqlalchemy", "x = 1", "postgresql+psycopg"),
+        ("psycopg psycopg2 sqlalchemy", "x = 1", "postgresql"),
+        ("pg8000 sqlalchemy", "x = 1", "postgresql+pg8000"),
+        ("asyncpg", "x = 1", "postgresql"),
+        ("psycopg2", "x = 1", "postgresql"),
+        ("psycopg", "x = 1", "postgresql"),
+        ("asyncpg sqlmodel", "x = 1", "postgresql+asyncpg"),
+        ("aiopg sqlalchemy", "x = 1", "postgresql"),
         ("flask", "x = 1", "postgresql+asyncpg"),
-        ("asyncpg", "def broken(:\n  create_engine(DATABASE_URL)", "postgresql+asyncpg"),
+        ("asyncpg sqlalchemy", "def broken(:\n  create_engine(DATABASE_URL)", "postgresql+asyncpg"),
     ],
 )
 def test_the_form_that_code_wants(requirements: str, code: str, scheme: str) -> None:
     assert form(requirements, app___db__py=code).scheme == scheme
+
+
+def test_a_driver_without_sqlalchemy_takes_no_scheme_but_its_own() -> None:
+    assert form("asyncpg", main__py="x = 1").why == "asyncpg is among the dependencies, and SQLAlchemy is not"
+
+
+@pytest.mark.parametrize(
+    ("requirements", "code", "driver"),
+    [
+        ("asyncpg sqlalchemy", "x = 1", "asyncpg"),
+        ("asyncpg sqlalchemy", 'u = url.replace("postgresql://", "postgresql+asyncpg://")', "plain"),
+        ("psycopg psycopg2 sqlalchemy", ASYNC + "e = create_async_engine(DATABASE_URL)", "psycopg"),
+        ("psycopg2 sqlalchemy==2.0.1", "x = 1", "plain"),
+        ("pg8000 sqlalchemy", "x = 1", None),
+        ("tortoise-orm[asyncpg]", "x = 1", None),
+        ("sqlalchemy", ASYNC + "e = create_async_engine(DATABASE_URL)", None),
+    ],
+)
+def test_the_word_for_what_a_folder_builds(requirements: str, code: str, driver: str | None) -> None:
+    listed = requirements.replace(" ", "\n").encode()
+    files = {"api/requirements.txt": listed, "api/db.py": code.encode(), "web/db.py": SYNC.encode()}
+    packages = read_packages(files, ["api/requirements.txt"])
+    assert driver_of_folder(files, "api", packages) == driver
 
 
 def test_the_application_decides_and_not_its_migrations() -> None:
@@ -196,37 +218,8 @@ def test_an_example_of_the_environment_tells() -> None:
 
 @pytest.mark.parametrize(("name", "language"), [("package.json", "JavaScript"), ("go.mod", "Go"), ("Gemfile", "Ruby")])
 def test_other_languages_want_a_plain_url(name: str, language: str) -> None:
-    found = form_of_packages([name, "src/main"], read_dependencies({}, []))
+    found = form_of_packages([name, "src/main"], read_packages({}, []))
     assert (found.scheme, found.why) == ("postgresql", f"the application is written in {language}")
-
-
-def test_tests_and_packages_of_others_are_not_read() -> None:
-    paths = ["tests/db.py", "app/test_db.py", "conftest.py", ".venv/lib/db.py", "node_modules/x/db.py", "app/x.py"]
-    assert python_files(paths) == ["app/x.py"]
-
-
-def test_what_is_read_has_an_end() -> None:
-    many = [f"app/m{number}.py" for number in range(1000)]
-    found = python_files([*many, "deep/down/in/database.py"])
-    assert len(found) == MAX_CODE_FILES
-    assert found[0] == "deep/down/in/database.py"
-    large = b"create_engine(DATABASE_URL)\n" * (MAX_CODE_BYTES // 20)
-    files = {"db.py": large}
-    assert form_of_code(files, list(files), read_dependencies({}, [])) is None
-
-
-def test_code_is_read_where_it_is_built() -> None:
-    paths = ["api/db.py", "web/db.py", "compose.yaml"]
-    assert below(paths, ["api"]) == ["api/db.py"]
-    assert below(paths, [".", "api"]) == paths
-    assert below(paths, ["nowhere"]) == paths
-
-
-def test_what_is_read_is_known_by_paths_alone() -> None:
-    paths = ["app/db.py", "alembic/versions/1.py", "alembic.ini", ".env.example", "uv.lock", "README.md", "tests/a.py"]
-    kinds = (python_files, migration_files, config_files, example_files, dependency_files)
-    found = [path for kind in kinds for path in kind(paths)]
-    assert found == ["app/db.py", "alembic/versions/1.py", "alembic.ini", ".env.example", "uv.lock"]
 
 
 HOSTILE = [
@@ -247,17 +240,22 @@ def test_code_that_attacks_the_parser_says_nothing(code: str) -> None:
 
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: f"# postgres\n{text}".encode())))
 def test_whatever_a_module_holds_it_is_read(content: bytes) -> None:
-    form_of_code({"db.py": content}, ["db.py"], read_dependencies({}, []))
+    form_of_code({"db.py": content}, ["db.py"], read_packages({}, []))
 
 
 @given(st.sampled_from([ASYNC, SYNC, ENV_SYNC]).map(ast.parse).map(ast.unparse), st.integers(0, 60))
 def test_a_module_that_is_cut_off_breaks_nothing(code: str, end: int) -> None:
-    form_of_code({"db.py": code[:end].encode()}, ["db.py"], read_dependencies({}, []))
+    form_of_code({"db.py": code[:end].encode()}, ["db.py"], read_packages({}, []))
+
+
+def test_a_module_that_is_generated_says_nothing() -> None:
+    files = {"db.py": b"create_engine(DATABASE_URL)\n" * (MAX_MODULE_BYTES // 20)}
+    assert form_of_code(files, list(files), read_packages({}, [])) is None
 
 
 def test_an_example_of_empty_lines_is_read_once() -> None:
     """A pattern that tries again at every line would take minutes."""
-    files = {".env.example": b"\n" * (MAX_CODE_BYTES - 40) + b"DATABASE_URL=postgresql+psycopg://u@h/d"}
-    found = form_of_code(files, list(files), read_dependencies(files, files))
+    files = {".env.example": b"\n" * (MAX_TEXT_BYTES - 40) + b"DATABASE_URL=postgresql+psycopg://u@h/d"}
+    found = form_of_code(files, list(files), read_packages(files, files))
     assert found is not None
     assert found.scheme == "postgresql+psycopg"

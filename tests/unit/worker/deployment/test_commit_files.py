@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from orchestrator.codebase.files import data_of
+from orchestrator.codebase.contents import data_of
 from orchestrator.ports.sources import Sources
 from orchestrator.preview.errors import AuthorError, ComposeError, TemporaryError
 from tests.support.wait import eventually
