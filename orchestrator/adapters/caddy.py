@@ -12,14 +12,7 @@ from pathlib import Path
 from orchestrator.adapters.embedded import addresses
 from orchestrator.adapters.embedded.programs import Program
 from orchestrator.adapters.embedded.supervisor import Part
-
-ROUTE_PATH = "/route"
-UPSTREAM_HEADER = "X-Preview-Upstream"
-"""In the router's answer: the address and port of the container."""
-COMMIT_HEADER = "X-Previewd-Commit"
-"""In the router's answer, and from there in the preview's: the commit that serves."""
-PROBE_HEADER = "X-Previewd-Probe"
-"""In our own probes: the router sees it, the preview does not."""
+from orchestrator.ports.ingress import COMMIT_HEADER, ROUTE_PATH, UPSTREAM_HEADER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,14 +12,12 @@ import httpx
 
 from orchestrator.compose.route import Route
 from orchestrator.ports.engine import ContainerStatus
+from orchestrator.ports.ingress import COMMIT_HEADER, PROBE_HEADER
 from orchestrator.preview.errors import OperatorError, ProbeError, TemporaryError
 from worker.containers.endings import output_tail, require_own_end
 from worker.containers.plan import Plan, Planned, network_name, plan
 from worker.deployment.deployment import Deployment
 from worker.deployment.stack import read_stack
-
-PROBE_HEADER = "X-Previewd-Probe"
-COMMIT_HEADER = "X-Previewd-Commit"
 
 USUAL_PATHS = ("/healthz", "/api/health", "/health-check", "/api/v1/health", "/api/healthz", "/ping", "/livez")
 """Tried when the file names no health path and `/health` is not there."""

@@ -1,8 +1,13 @@
 """The text of Caddy's configuration. What it does is tested on a real Caddy, in tests/integration/test_ingress.py."""
 
+import re
+from fnmatch import fnmatch
 from pathlib import Path
 
+import pytest
+
 from orchestrator.adapters.caddy import PRODUCTION, Ingress, caddyfile
+from orchestrator.ports.ingress import COMMIT_HEADER, PROBE_HEADER, ROUTE_HEADER, UPSTREAM_HEADER
 
 INGRESS = Ingress(
     domain="previews.test", dashboard_host="previewd.test", web="127.0.0.1:8000", router="127.0.0.1:8001",
@@ -31,3 +36,10 @@ def test_previews_are_kept_from_the_dashboard() -> None:
 def test_the_file_for_production_is_what_this_function_gives() -> None:
     file = Path(__file__).parents[3] / "deploy" / "Caddyfile"
     assert file.read_text("utf-8") == caddyfile(PRODUCTION)
+
+
+@pytest.mark.parametrize("header", [UPSTREAM_HEADER, COMMIT_HEADER, PROBE_HEADER, ROUTE_HEADER])
+def test_no_application_hears_the_words_between_the_proxy_and_us(header: str) -> None:
+    upstream = caddyfile(INGRESS).partition("reverse_proxy {vars.upstream} {")[2].partition("\n\t\t\t}\n")[0]
+    removed = re.findall(r"header_up -(\S+)", upstream)
+    assert any(fnmatch(header.lower(), pattern.lower()) for pattern in removed)
