@@ -15,13 +15,12 @@ from starlette.background import BackgroundTask
 from orchestrator.databases.limits import Fill
 from orchestrator.preview.records import Deployment, LogLine, Preview, Wiring
 from orchestrator.preview.state import PreviewId, State, Step
-from orchestrator.runtime.queue import Queue
+from orchestrator.runtime.queue import Queue, wake_soon
 from orchestrator.runtime.settings import Settings
 from orchestrator.store.changes import Changes
 from orchestrator.store.queries import Queries
 from orchestrator.store.store import Store
 from webhooks.access import Access
-from webhooks.receiver.receiver import wake
 
 LARGEST = 2**63 - 1
 ID_DIGITS = len(str(LARGEST))
@@ -190,24 +189,12 @@ class Api:
     async def redeploy(self, preview_id: Id) -> Response:
         """Deploy the newest commit again, though nothing changed."""
         preview = await self._found(preview_id)
-        generation = await self.store.generations.force(preview.id)
-        if generation is None:
-            raise _unknown()
-        answer = RedeployAnswer(id=str(preview.id), generation=generation)
-        return JSONResponse(
-            answer.model_dump(), 202, background=BackgroundTask(wake, self.queue, preview.id, generation)
-        )
+        return self._asked_for(preview, await self.store.generations.force(preview.id))
 
     async def reset_database(self, preview_id: Id) -> Response:
         """Have the database made anew, as for a new pull request, and the newest commit deployed on it."""
         preview = await self._found(preview_id)
-        generation = await self.store.generations.reset(preview.id)
-        if generation is None:
-            raise _unknown()
-        answer = RedeployAnswer(id=str(preview.id), generation=generation)
-        return JSONResponse(
-            answer.model_dump(), 202, background=BackgroundTask(wake, self.queue, preview.id, generation)
-        )
+        return self._asked_for(preview, await self.store.generations.reset(preview.id))
 
     async def database(self, preview_id: Id) -> DatabaseAnswer | None:
         """What a preview uses of its Postgres server, as of the last measurement; null when it has no database."""
@@ -233,6 +220,14 @@ class Api:
         if preview is None:
             raise _unknown()
         return preview
+
+    def _asked_for(self, preview: Preview, generation: int | None) -> Response:
+        """A deployment is recorded; a worker hears of it behind the answer."""
+        if generation is None:
+            raise _unknown()
+        answer = RedeployAnswer(id=str(preview.id), generation=generation)
+        wake = BackgroundTask(wake_soon, self.queue, preview.id, generation)
+        return JSONResponse(answer.model_dump(), 202, background=wake)
 
     def _preview(self, preview: Preview) -> PreviewAnswer:
         return PreviewAnswer(

@@ -4,9 +4,11 @@ arq is spoken here and in `worker/jobs/wakeups` only. A job carries nothing but 
 stands in Postgres.
 """
 
+import asyncio
 import json
 from typing import Any
 
+import structlog
 from arq.connections import ArqRedis, RedisSettings
 from redis.exceptions import RedisError
 
@@ -15,6 +17,10 @@ from orchestrator.preview.state import PreviewId
 QUEUE = "previewd:queue"
 HEALTH_KEY = "previewd:worker"
 CONVERGE = "converge"
+WAKE_SECONDS = 2.0
+"""How long a request is kept open for a wake-up: what it asked for is recorded already."""
+
+_log = structlog.get_logger()
 
 
 class Queue:
@@ -39,6 +45,17 @@ class Queue:
 
     async def close(self) -> None:
         await self._pool.aclose()
+
+
+async def wake_soon(queue: Queue, preview: PreviewId, generation: int) -> None:
+    """Wake a worker if that can be done soon. A Redis that is away or hangs is no error: the sweep finds the work."""
+    try:
+        async with asyncio.timeout(WAKE_SECONDS):
+            awake = await queue.wake(preview, generation)
+    except TimeoutError:
+        awake = False
+    if not awake:
+        _log.warning("worker not woken: the sweep will find it", preview=str(preview), generation=generation)
 
 
 def open_queue(url: str) -> Queue:

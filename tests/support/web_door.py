@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.preview.state import PreviewId
 from orchestrator.preview.trust import Pull
+from orchestrator.runtime import queue
 from orchestrator.runtime.queue import Queue
 from orchestrator.runtime.settings import Settings
 from orchestrator.store.deliveries import Delivery, Hint, Recorded
@@ -151,7 +152,7 @@ class Door:
         patch.setattr(receiver, "Verifier", _Verifier)
         patch.setattr(body, "BODY_SECONDS", DEADLINE_SECONDS)
         patch.setattr(receiver, "RECORD_SECONDS", DEADLINE_SECONDS)
-        patch.setattr(receiver, "WAKE_SECONDS", DEADLINE_SECONDS)
+        patch.setattr(queue, "WAKE_SECONDS", DEADLINE_SECONDS)
         secret = SecretStr("postgresql://not.used/x")
         self._app = create_app(
             Settings(

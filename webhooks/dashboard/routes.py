@@ -25,7 +25,7 @@ from orchestrator.preview.records import Deployment, LogLine, Preview
 from orchestrator.preview.state import PreviewId, State
 from orchestrator.reporting import text
 from orchestrator.runtime.health import LOOK_SECONDS, Health, health
-from orchestrator.runtime.queue import Queue
+from orchestrator.runtime.queue import Queue, wake_soon
 from orchestrator.runtime.settings import Settings
 from orchestrator.runtime.units import size_told
 from orchestrator.store.backups import Backup
@@ -196,15 +196,18 @@ class Dashboard:
     async def reset_database(self, preview_id: Id) -> Response:
         """Deploy again, with a new database."""
         preview = await self._found(preview_id)
-        generation = await self.store.generations.reset(preview.id) or 0
-        wake = BackgroundTask(self.queue.wake, preview.id, generation)
-        return RedirectResponse(f"/previews/{preview.id}", HTTPStatus.SEE_OTHER, background=wake)
+        return self._asked_for(preview, await self.store.generations.reset(preview.id))
 
     async def redeploy(self, preview_id: Id) -> Response:
         """Deploy again, though nothing changed."""
         preview = await self._found(preview_id)
-        generation = await self.store.generations.force(preview.id) or 0
-        wake = BackgroundTask(self.queue.wake, preview.id, generation)
+        return self._asked_for(preview, await self.store.generations.force(preview.id))
+
+    def _asked_for(self, preview: Preview, generation: int | None) -> Response:
+        """A deployment is recorded; a worker hears of it behind the answer, which leads back to the page."""
+        if generation is None:
+            raise _unknown()
+        wake = BackgroundTask(wake_soon, self.queue, preview.id, generation)
         return RedirectResponse(f"/previews/{preview.id}", HTTPStatus.SEE_OTHER, background=wake)
 
     def error_page(self, status: int, message: str, remedy: str = "") -> Response:

@@ -15,8 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from orchestrator.preview.errors import OperatorError
 from orchestrator.preview.names import host_name
-from orchestrator.preview.state import PreviewId
-from orchestrator.runtime.queue import Queue
+from orchestrator.runtime.queue import Queue, wake_soon
 from orchestrator.runtime.settings import Settings
 from orchestrator.store.deliveries import Delivery, Hint, Recorded
 from orchestrator.store.faults import DATABASE_FAULTS
@@ -29,7 +28,6 @@ from webhooks.receiver.signature import Verifier
 
 RECORD_SECONDS = 6.0
 """How long Postgres may take: with what a body may take, GitHub's ten seconds are over only for the slowest sender."""
-WAKE_SECONDS = 2.0
 
 NO_SECRET = "PREVIEWD_GITHUB_WEBHOOK_SECRET is not set, so no delivery can be trusted"  # noqa: S105 - it is a message
 NO_SECRET_REMEDY = "set it to the secret of the webhook on GitHub"  # noqa: S105 - it is a message
@@ -141,18 +139,7 @@ class Receiver:
         """The wake-up runs behind the answer: a Redis that hangs delays nobody, and the sweep makes up for it."""
         if hint is None or recorded.generation is None:
             return None
-        return BackgroundTask(wake, self.queue, hint.preview, recorded.generation)
-
-
-async def wake(queue: Queue, preview: PreviewId, generation: int) -> None:
-    """Tell a worker, if that can be had soon."""
-    try:
-        async with asyncio.timeout(WAKE_SECONDS):
-            awake = await queue.wake(preview, generation)
-    except TimeoutError:
-        awake = False
-    if not awake:
-        logger.warning("worker not woken: the sweep will find it", preview=str(preview), generation=generation)
+        return BackgroundTask(wake_soon, self.queue, hint.preview, recorded.generation)
 
 
 def router(receiver: Receiver) -> APIRouter:
