@@ -11,7 +11,7 @@ from http import HTTPStatus
 from fastapi import HTTPException, Request
 
 from orchestrator.runtime.settings import Settings
-from webhooks.dashboard.routes import Dashboard
+from webhooks.dashboard.sign_in import SignIn
 from webhooks.throttle import REAL_PEER, Throttle, address_of, is_near, peer_of
 
 PEERS_REMEMBERED = 10_000
@@ -26,7 +26,7 @@ class Access:
     """The rules, on what they need."""
 
     settings: Settings
-    dashboard: Dashboard
+    sign_in: SignIn
     attempts: Throttle = field(default_factory=lambda: Throttle(PEERS_REMEMBERED))
 
     async def with_token(self, request: Request) -> None:
@@ -48,7 +48,7 @@ class Access:
 
     async def with_session_or_token(self, request: Request) -> None:
         """People who are signed in to the dashboard, and programs."""
-        await (self.with_token if "authorization" in request.headers else self.dashboard.guard)(request)
+        await (self.with_token if "authorization" in request.headers else self.sign_in.guard)(request)
 
     async def from_near_or_with_token(self, request: Request) -> None:
         """What watches the machine: it comes from a private network, and neither through Caddy nor from a preview."""

@@ -25,6 +25,7 @@ from orchestrator.store.store import Store
 from webhooks import api, metrics
 from webhooks.access import Access
 from webhooks.dashboard import routes as dashboard_routes
+from webhooks.dashboard.rendering import STATIC
 from webhooks.dashboard.routes import Dashboard
 from webhooks.errors import Faults
 from webhooks.metrics import Metrics
@@ -72,7 +73,7 @@ class Web:
             readiness=Readiness(engine=engine, store=store, queue=queue),
             table=table,
             router=Router(table, queries, counted, settings.domain, keys),
-            dashboard=Dashboard(settings=settings, store=store, queries=queries, queue=queue, changes=changes),
+            dashboard=Dashboard.assemble(settings, store, queries, queue, changes),
         )
 
     @asynccontextmanager
@@ -113,10 +114,10 @@ def _include(app: FastAPI, web: Web) -> None:
         settings=web.settings, store=web.store, queries=web.queries, queue=web.queue, changes=web.changes
     )
     app.include_router(receiver.router(receives))
-    access = Access(settings=web.settings, dashboard=web.dashboard)
+    access = Access(settings=web.settings, sign_in=web.dashboard.sign_in)
     app.include_router(api.router(operations, access))
     app.include_router(dashboard_routes.router(web.dashboard))
-    app.mount("/static", StaticFiles(directory=dashboard_routes.STATIC))
+    app.mount("/static", StaticFiles(directory=STATIC))
     _add_checks(app, web, access)
     _add_description(app, web, access)
 
@@ -126,7 +127,7 @@ def _add_description(app: FastAPI, web: Web, access: Access) -> None:
 
     @app.get("/api/docs", include_in_schema=False, dependencies=inside)
     async def docs() -> Response:
-        return web.dashboard.api_page(app.openapi())
+        return web.dashboard.pages.api(app.openapi())
 
     @app.get("/api/openapi.json", include_in_schema=False, dependencies=inside)
     async def openapi() -> Response:

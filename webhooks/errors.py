@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from orchestrator.preview.errors import PreviewdError
 from orchestrator.store.faults import DATABASE_FAULTS
 from webhooks.answers import database_down, failure
-from webhooks.dashboard.routes import Dashboard, SignInNeeded
+from webhooks.dashboard.routes import Dashboard
+from webhooks.dashboard.sign_in import SignInNeeded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +35,14 @@ class Faults:
         if not _is_page(request):
             return failure(HTTPStatus.UNAUTHORIZED, "sign in first", "open / in a browser")
         query = f"?{request.url.query}" if request.url.query else ""
-        return self.dashboard.sign_in_page(request.url.path + query if request.method == "GET" else "/")
+        return self.dashboard.sign_in.form(request.url.path + query if request.method == "GET" else "/")
 
     async def refused(self, request: Request, error: Exception) -> Response:
         """Unknown paths and methods, and what a route refuses."""
         if not isinstance(error, HTTPException):
             raise error
         if _is_page(request):
-            return self.dashboard.error_page(error.status_code, str(error.detail))
+            return self.dashboard.pages.error(error.status_code, str(error.detail))
         return failure(error.status_code, str(error.detail), headers=dict(error.headers or {}))
 
     async def invalid(self, _: Request, error: Exception) -> Response:
@@ -56,14 +57,14 @@ class Faults:
         if not isinstance(error, PreviewdError):
             raise error
         if _is_page(request):
-            return self.dashboard.error_page(HTTPStatus.SERVICE_UNAVAILABLE, error.message, error.remedy)
+            return self.dashboard.pages.error(HTTPStatus.SERVICE_UNAVAILABLE, error.message, error.remedy)
         return failure(HTTPStatus.SERVICE_UNAVAILABLE, error.message, error.remedy)
 
     async def database(self, request: Request, _: Exception) -> Response:
         """Postgres does not answer."""
         if _is_page(request):
             message = "previewd’s database does not answer"
-            return self.dashboard.error_page(HTTPStatus.SERVICE_UNAVAILABLE, message, "Reload this page in a moment.")
+            return self.dashboard.pages.error(HTTPStatus.SERVICE_UNAVAILABLE, message, "Reload this page in a moment.")
         return database_down()
 
 

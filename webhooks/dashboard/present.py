@@ -7,9 +7,9 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from orchestrator.databases.limits import NEAR
-from orchestrator.preview.records import Deployment, LogLine, StepTimes
-from orchestrator.preview.state import Step
-from orchestrator.reporting.text import clean, duration
+from orchestrator.preview.records import Deployment, LogLine, Preview, StepTimes
+from orchestrator.preview.state import State, Step
+from orchestrator.reporting.text import clean, duration, tone
 
 SMALLEST_BAR = 0.6
 """Per cent of the width: what is narrower cannot be seen."""
@@ -47,6 +47,14 @@ def share(part: float, limit: float) -> Share:
     """How much of a limit is used; never wider than the bar."""
     used = part / limit if limit else 0.0
     return Share(percent=round(min(max(used * 100, SMALLEST_BAR), 100), 1), tone="bad" if used >= NEAR else "good")
+
+
+def count(previews: Iterable[Preview]) -> list[tuple[str, State, int]]:
+    """How many previews there are in each state, as (tone, state, count), in the order of the states."""
+    counts = dict.fromkeys(State, 0)
+    for preview in previews:
+        counts[preview.state] += 1
+    return [(tone(state), state, number) for state, number in counts.items() if number]
 
 
 def outcome_tone(outcome: str | None) -> str:

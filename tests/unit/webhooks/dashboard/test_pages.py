@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from webhooks.dashboard import routes
-from webhooks.dashboard.routes import HERE, _local, environment
+from webhooks.dashboard.rendering import HEADERS, HERE, environment
+from webhooks.dashboard.sign_in import local
 
 TEMPLATES = sorted(path.relative_to(HERE / "templates").as_posix() for path in (HERE / "templates").rglob("*.html"))
 
@@ -23,7 +23,7 @@ def test_nothing_comes_from_elsewhere() -> None:
     for path in (HERE / "static").iterdir():
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?://|@import|url\(", text), path
-    assert "unsafe" not in routes.HEADERS["Content-Security-Policy"]
+    assert "unsafe" not in HEADERS["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_nothing_comes_from_elsewhere() -> None:
     ],
 )
 def test_signing_in_never_leads_elsewhere(target: str) -> None:
-    assert _local(target) == "/"
+    assert local(target) == "/"
 
 
 def test_signing_in_leads_back() -> None:
-    assert _local("/previews/1-2?x=y") == "/previews/1-2?x=y"
+    assert local("/previews/1-2?x=y") == "/previews/1-2?x=y"
