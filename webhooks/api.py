@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel, ConfigDict
 from starlette.background import BackgroundTask
@@ -21,13 +21,7 @@ from orchestrator.store.changes import Changes
 from orchestrator.store.queries import Queries
 from orchestrator.store.store import Store
 from webhooks.access import Access
-
-LARGEST = 2**63 - 1
-ID_DIGITS = len(str(LARGEST))
-POLL_SECONDS = 0.5
-"""Log lines are not announced: a follower asks this often."""
-PING_POLLS = 30
-"""After so many polls without a line, something is sent, so that no proxy takes the stream for dead."""
+from webhooks.answers import LARGEST_ID, Silence, event_id, event_stream
 
 
 class _Answer(BaseModel):
@@ -136,9 +130,11 @@ class RedeployAnswer(_Answer):
     generation: int
 
 
+_END = format_sse_event(event="end", data_str="{}")
+
 Id = Annotated[str, Path(alias="id", description="as in 812345-7")]
 Every = Annotated[bool, Query(alias="all", description="also those that were removed")]
-After = Annotated[int, Query(ge=0, le=LARGEST, description="the id of the last line that is known")]
+After = Annotated[int, Query(ge=0, le=LARGEST_ID, description="the id of the last line that is known")]
 LastEvent = Annotated[str, Header(alias="Last-Event-ID", description="the same, as browsers send it")]
 Follow = Annotated[bool, Query(description="stream the lines as they come")]
 
@@ -175,12 +171,8 @@ class Api:
         preview = await self._found(preview_id)
         newest = await self.queries.deployments(preview.id, limit=1)
         if follow:
-            known = max(after, _line_id(last))
-            return StreamingResponse(
-                self._followed(preview.id, newest[0], known) if newest else _nothing(),
-                media_type="text/event-stream",
-                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-            )
+            known = max(after, event_id(last))
+            return event_stream(self._followed(newest[0], known) if newest else _nothing())
         lines = await self.queries.log(newest[0].id, after) if newest else []
         return LogAnswer(
             deployment=newest[0].id if newest else None, lines=[LineAnswer.model_validate(line) for line in lines]
@@ -249,32 +241,18 @@ class Api:
             updated_at=preview.updated_at,
         )
 
-    async def _followed(self, preview: PreviewId, deployment: Deployment, after: int) -> AsyncIterator[bytes]:
-        """Which deployment it is, and its lines as they come.
-
-        The end is looked for before the lines, so that none comes after the last look.
-        """
+    async def _followed(self, deployment: Deployment, after: int) -> AsyncIterator[bytes]:
+        """Which deployment it is, its lines as they come, and that it has ended; no word of that when we end."""
         yield _event_of(deployment)
-        silent = 0
+        silence = Silence()
         with self.changes.subscribe() as subscription:
-            while True:
-                ended = await self._ended(preview, deployment.id)
-                lines = await self.queries.log(deployment.id, after)
+            async for lines in self.queries.follow(deployment.id, after, subscription.pause):
                 for line in lines:
-                    after = line.id
                     yield _event(line)
-                if ended and not lines:
-                    yield format_sse_event(event="end", data_str="{}")
-                    return
-                silent = 0 if lines else silent + 1
-                if silent % PING_POLLS == PING_POLLS - 1:
+                if silence.is_too_long(spoken=bool(lines)):
                     yield KEEPALIVE_COMMENT
-                if not await subscription.pause(POLL_SECONDS):
-                    return
-
-    async def _ended(self, preview: PreviewId, deployment: int) -> bool:
-        newest = await self.queries.deployments(preview, limit=1)
-        return newest[0].id != deployment or newest[0].outcome is not None
+            if subscription.is_open:
+                yield _END
 
 
 def router(api: Api, access: Access) -> APIRouter:
@@ -307,14 +285,9 @@ def _event_of(deployment: Deployment) -> bytes:
     return format_sse_event(event="deployment", data_str=json.dumps({"id": deployment.id, "commit": deployment.commit}))
 
 
-def _line_id(text: str) -> int:
-    """What a client shows of its own accord is not worth an error."""
-    return min(int(text), LARGEST) if text.isascii() and text.isdecimal() and len(text) <= ID_DIGITS else 0
-
-
 async def _nothing() -> AsyncIterator[bytes]:
     """The stream of a preview that was never deployed."""
-    yield format_sse_event(event="end", data_str="{}")
+    yield _END
 
 
 def _unknown() -> HTTPException:

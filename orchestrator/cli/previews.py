@@ -1,6 +1,5 @@
 """What the commands do, on the previewd that runs. Each returns the exit code."""
 
-import asyncio
 import dataclasses
 import json
 import sys
@@ -29,8 +28,6 @@ from orchestrator.store.connection import connect
 from orchestrator.store.queries import Queries
 from orchestrator.store.store import Store
 
-POLL_SECONDS = 0.5
-PAGE_LINES = 1000
 STYLES = {"good": "green", "bad": "red", "wait": "yellow", "busy": "blue", "calm": "magenta", "gone": "dim"}
 
 
@@ -92,7 +89,7 @@ async def logs(which: str, *, follow: bool, deployment: int | None) -> int:
             return DONE
         state = chosen.outcome or "running"
         print(f"deployment {chosen.id} of {short(chosen.commit)}: {state}", file=sys.stderr, flush=True)
-        await _print_log(running.queries, preview, chosen, follow=follow)
+        await _print_log(running.queries, chosen, follow=follow)
     return DONE
 
 
@@ -145,24 +142,12 @@ def _chosen(deployments: list[Deployment], preview: Preview, wanted: int | None)
     return found
 
 
-async def _print_log(queries: Queries, preview: Preview, deployment: Deployment, *, follow: bool) -> None:
-    """The end is looked for before the lines: none may come between."""
-    after = 0
-    while True:
-        ended = not follow or await _ended(queries, preview, deployment.id)
-        lines = await queries.log(deployment.id, after, PAGE_LINES)
+async def _print_log(queries: Queries, deployment: Deployment, *, follow: bool) -> None:
+    async for lines in queries.follow(deployment.id):
         for line in lines:
-            after = line.id
             print(f"{line.step.value:<12}{clean(line.line)}", flush=follow)
-        if ended and len(lines) < PAGE_LINES:
+        if not lines and not follow:
             return
-        if not lines:
-            await asyncio.sleep(POLL_SECONDS)
-
-
-async def _ended(queries: Queries, preview: Preview, deployment: int) -> bool:
-    newest = await queries.deployments(preview.id, limit=1)
-    return newest[0].id != deployment or newest[0].outcome is not None
 
 
 async def wake(settings: Settings, preview: Preview, generation: int | None) -> str:

@@ -51,19 +51,24 @@ class Subscription:
         self._closed.set()
         self._something.set()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be more to hear."""
+        return not self._closed.is_set()
+
     async def pause(self, seconds: float) -> bool:
         """Sleep for `seconds`, less when the subscription is closed; whether it is still open."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._closed.wait()
-        return not self._closed.is_set()
+        return self.is_open
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a change, at most `seconds`; whether it is still open."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._something.wait()
-        return not self._closed.is_set()
+        return self.is_open
 
     def taken(self) -> list[PreviewId | None]:
         """Take what is pending, oldest first."""

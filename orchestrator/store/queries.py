@@ -1,6 +1,7 @@
 """What people and programs read of previewd's own Postgres: dashboard, API, CLI, report and router. Never writes."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, func, select
@@ -11,6 +12,19 @@ from orchestrator.preview.state import PreviewId, State
 from orchestrator.store.conditions import this
 from orchestrator.store.connection import autocommit
 from orchestrator.store.tables import deployments, logs, previews, steps, transitions
+
+POLL_SECONDS = 0.5
+"""Log lines are not announced: who wants them as they come asks this often."""
+PAGE_LINES = 1000
+
+Pause = Callable[[float], Awaitable[bool]]
+"""Waits for so many seconds, and says whether to go on."""
+
+
+async def sleep(seconds: float) -> bool:
+    """The pause of one whom nothing ends."""
+    await asyncio.sleep(seconds)
+    return True
 
 
 class Queries:
@@ -87,7 +101,28 @@ class Queries:
                 for r in await connection.execute(query)
             ]
 
-    async def log(self, deployment: int, after: int = 0, limit: int = 1000) -> list[LogLine]:
+    async def follow(self, deployment: int, after: int = 0, pause: Pause = sleep) -> AsyncIterator[list[LogLine]]:
+        """The lines behind `after` as they come, until the deployment has ended or `pause` says no.
+
+        An empty batch says that these were all so far. The end is looked for before the lines, so that none comes after
+        the last look.
+        """
+        while True:
+            ended = await self._has_ended(deployment)
+            lines = await self.log(deployment, after)
+            yield lines
+            if lines:
+                after = lines[-1].id
+            elif ended or not await pause(POLL_SECONDS):
+                return
+
+    async def _has_ended(self, deployment: int) -> bool:
+        """Also when it is not there any more. One that a newer one follows was closed as that began."""
+        query = select(deployments.c.id).where(deployments.c.id == deployment, deployments.c.outcome.is_(None))
+        async with self._engine.connect() as connection:
+            return await connection.scalar(query) is None
+
+    async def log(self, deployment: int, after: int = 0, limit: int = PAGE_LINES) -> list[LogLine]:
         """Lines of a deployment behind the line `after`, oldest first."""
         query = select(logs).where(logs.c.deployment == deployment, logs.c.id > after).order_by(logs.c.id).limit(limit)
         async with self._engine.connect() as connection:

@@ -6,23 +6,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from fastapi import Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from orchestrator.preview.state import PreviewId, State
 from orchestrator.runtime.health import LOOK_SECONDS
 from orchestrator.store.changes import ALL, Changes
-from orchestrator.store.queries import Queries
+from orchestrator.store.queries import POLL_SECONDS, Queries
+from webhooks.answers import KEEPALIVE_SECONDS, Silence, event_id, event_stream
 from webhooks.dashboard.pages import Id
 from webhooks.dashboard.reading import Reader
 from webhooks.dashboard.rendering import Renderer
-
-LIST_SECONDS = 15.0
-"""A stream on which nothing happens says so this often, or a proxy would take it for dead."""
-LOG_SECONDS = 0.5
-"""Log lines are not announced: an open page's stream asks this often."""
-DIGITS = 18
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +28,21 @@ class Streams:
 
     async def events(self) -> Response:
         """What changes in the list of previews."""
-        return StreamingResponse(self._list_changes(), media_type="text/event-stream", headers=STREAM_HEADERS)
+        return event_stream(self._list_changes())
 
     async def preview_events(self, request: Request, preview_id: Id, after: str = "") -> Response:
         """What changes about one preview. `after` is the last log line on the page, as `deployment:line`."""
         preview = await self.reader.found(preview_id)
         known = request.headers.get("last-event-id", after)
-        stream = self._preview_changes(preview.id, *_position(known))
-        return StreamingResponse(stream, media_type="text/event-stream", headers=STREAM_HEADERS)
+        deployment, _, line = known.partition(":")
+        return event_stream(self._preview_changes(preview.id, event_id(deployment), event_id(line)))
 
     async def _list_changes(self) -> AsyncIterator[bytes]:
         """The whole list first: the page, or the connection before this one, may be a while old."""
         shown = b""
         with self.changes.subscribe() as subscription:
             subscription.put(ALL)
-            while await subscription.wait(LIST_SECONDS):
+            while await subscription.wait(KEEPALIVE_SECONDS):
                 changed = subscription.taken()
                 if (banner := await self._banner()) != shown:
                     shown = banner
@@ -80,8 +74,11 @@ class Streams:
         return _patch("summary", self.renderer.markup("parts/summary.html", **await self.reader.listed()))
 
     async def _preview_changes(self, preview_id: PreviewId, deployment: int, line: int) -> AsyncIterator[bytes]:
-        """The page's upper part whenever something changed, and log lines as they come."""
-        shown, silent, banner, banner_at = "", 0.0, b"", 0.0
+        """The page's upper part whenever something changed, and the lines of whichever deployment is the newest.
+
+        It has no end: a page stays open when a deployment has ended, and shows the next one.
+        """
+        shown, silence, banner, banner_at = "", Silence(), b"", 0.0
         with self.changes.subscribe() as subscription:
             while True:
                 detail = await self.reader.detail_without_log(preview_id)
@@ -104,11 +101,9 @@ class Streams:
                     if (newer := await self._banner()) != banner:
                         banner = newer
                         yield banner
-                silent = 0.0 if lines else silent + LOG_SECONDS
-                if silent >= LIST_SECONDS:
-                    silent = 0.0
+                if silence.is_too_long(spoken=bool(lines)):
                     yield KEEPALIVE_COMMENT
-                if not await subscription.pause(LOG_SECONDS):
+                if not await subscription.pause(POLL_SECONDS):
                     return
 
 
@@ -119,13 +114,3 @@ def _patch(element: str, markup: str, into: str = "") -> bytes:
 
 def _append(element: str, markup: str, position: str) -> bytes:
     return format_sse_event(event="append", data_str=json.dumps({"id": element, "html": markup}), id=position)
-
-
-def _position(text: str) -> tuple[int, int]:
-    deployment, _, line = text.partition(":")
-    return _small_number(deployment), _small_number(line)
-
-
-def _small_number(text: str) -> int:
-    """A number that fits the column; 0 for anything else."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS else 0
