@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from starlette.background import BackgroundTask
 
 from orchestrator.databases.limits import Fill
-from orchestrator.preview.records import Deployment, LogLine, Preview, Wiring
-from orchestrator.preview.state import PreviewId, State, Step
+from orchestrator.preview.records import Deployment, Leak, LogLine, Preview
+from orchestrator.preview.state import PreviewId, State
 from orchestrator.runtime.queue import Queue, wake_soon
 from orchestrator.runtime.settings import Settings
 from orchestrator.store.changes import Changes
@@ -24,11 +24,7 @@ from webhooks.access import Access
 from webhooks.answers import LARGEST_ID, Silence, event_id, event_stream
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
-
-class PreviewAnswer(_Answer):
+class PreviewAnswer(BaseModel):
     """A preview."""
 
     id: str
@@ -49,34 +45,10 @@ class PreviewAnswer(_Answer):
     updated_at: datetime
 
 
-class StepAnswer(_Answer):
-    """When a step of a deployment began and ended."""
-
-    step: Step
-    started_at: datetime
-    finished_at: datetime | None
-
-
-class DeploymentAnswer(_Answer):
-    """One attempt to bring a commit up."""
-
-    id: int
-    generation: int
-    commit: str
-    outcome: str | None
-    failed_step: Step | None
-    reason: str
-    remedy: str
-    log_tail: tuple[str, ...]
-    notes: tuple[str, ...]
-    started_at: datetime
-    finished_at: datetime | None
-    steps: tuple[StepAnswer, ...]
-    wiring: Wiring
-
-
-class DatabaseAnswer(_Answer):
+class DatabaseAnswer(BaseModel):
     """What a preview uses of its Postgres server, against its limits."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     bytes: int
     limit_bytes: int
@@ -88,48 +60,30 @@ class DatabaseAnswer(_Answer):
     measured_at: datetime
 
 
-class LeakAnswer(_Answer):
-    """A thing that exists and should not."""
-
-    kind: str
-    name: str
-    preview: str
-    reason: str
-    since: datetime
-
-
-class LeaksAnswer(_Answer):
+class LeaksAnswer(BaseModel):
     """What the worker's last round saw; `at` is null until there was one, and of what is `unknown` nobody could say."""
 
     at: datetime | None
     by: str
     unknown: tuple[str, ...]
-    leaks: list[LeakAnswer]
+    leaks: list[Leak]
 
 
-class LineAnswer(_Answer):
-    """One line of a deployment's output."""
-
-    id: int
-    step: Step
-    line: str
-    at: datetime
-
-
-class LogAnswer(_Answer):
+class LogAnswer(BaseModel):
     """Lines of the newest deployment; pass the last one's id as `after` to get what follows."""
 
     deployment: int | None
-    lines: list[LineAnswer]
+    lines: list[LogLine]
 
 
-class RedeployAnswer(_Answer):
+class RedeployAnswer(BaseModel):
     """A deployment was asked for."""
 
     id: str
     generation: int
 
 
+_LINE = TypeAdapter(LogLine)
 _END = format_sse_event(event="end", data_str="{}")
 
 Id = Annotated[str, Path(alias="id", description="as in 812345-7")]
@@ -158,10 +112,10 @@ class Api:
         """One preview."""
         return self._preview(await self._found(preview_id))
 
-    async def deployments(self, preview_id: Id) -> list[DeploymentAnswer]:
+    async def deployments(self, preview_id: Id) -> list[Deployment]:
         """The newest deployments of a preview, newest first."""
         preview = await self._found(preview_id)
-        return [DeploymentAnswer.model_validate(found) for found in await self.queries.deployments(preview.id)]
+        return await self.queries.deployments(preview.id)
 
     async def logs(self, preview_id: Id, after: After = 0, follow: Follow = False, last: LastEvent = "") -> Any:
         """What the newest deployment printed. With `follow` a stream of server-sent events, until it has ended.
@@ -174,9 +128,7 @@ class Api:
             known = max(after, event_id(last))
             return event_stream(self._followed(newest[0], known) if newest else _nothing())
         lines = await self.queries.log(newest[0].id, after) if newest else []
-        return LogAnswer(
-            deployment=newest[0].id if newest else None, lines=[LineAnswer.model_validate(line) for line in lines]
-        )
+        return LogAnswer(deployment=newest[0].id if newest else None, lines=lines)
 
     async def redeploy(self, preview_id: Id) -> Response:
         """Deploy the newest commit again, though nothing changed."""
@@ -201,7 +153,7 @@ class Api:
             at=seen.at if seen else None,
             by=seen.by if seen else "",
             unknown=seen.unknown if seen else (),
-            leaks=[LeakAnswer.model_validate(leak) for leak in found],
+            leaks=found,
         )
 
     async def _found(self, text: str) -> Preview:
@@ -278,7 +230,7 @@ def router(api: Api, access: Access) -> APIRouter:
 
 
 def _event(line: LogLine) -> bytes:
-    return format_sse_event(id=str(line.id), data_str=LineAnswer.model_validate(line).model_dump_json())
+    return format_sse_event(id=str(line.id), data_str=_LINE.dump_json(line).decode())
 
 
 def _event_of(deployment: Deployment) -> bytes:

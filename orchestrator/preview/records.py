@@ -1,7 +1,7 @@
 """What is known of previews, as people and programs read it: values that `queries` fills and others show. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Self
 
@@ -118,7 +118,7 @@ class Deployment:
     started_at: datetime
     finished_at: datetime | None
     steps: tuple[StepTimes, ...]
-    wiring: Wiring = field(default_factory=Wiring)
+    wiring: Wiring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

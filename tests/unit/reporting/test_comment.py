@@ -37,6 +37,7 @@ DEPLOYMENT = Deployment(
     reason="",
     remedy="",
     log_tail=(),
+    wiring=Wiring(),
     notes=(),
     started_at=NOW,
     finished_at=NOW + timedelta(seconds=72.04),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.preview.records import Deployment, Preview
+from orchestrator.preview.records import Deployment, Preview, Wiring
 from orchestrator.preview.state import PreviewId, State
 from orchestrator.reporting.deployments import deployments
 
@@ -35,6 +35,7 @@ ATTEMPT = Deployment(
     reason="",
     remedy="",
     log_tail=(),
+    wiring=Wiring(),
     notes=(),
     started_at=NOW,
     finished_at=None,

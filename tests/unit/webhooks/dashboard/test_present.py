@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.preview.records import Deployment, LogLine, StepTimes
+from orchestrator.preview.records import Deployment, LogLine, StepTimes, Wiring
 from orchestrator.preview.state import Step
 from orchestrator.reporting.text import clean
 from webhooks.dashboard import present
@@ -27,6 +27,7 @@ def deployment(steps: list[tuple[Step, float, float | None]], finished: float | 
         reason="",
         remedy="",
         log_tail=(),
+        wiring=Wiring(),
         notes=(),
         started_at=START,
         finished_at=None if finished is None else at(finished),
