@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import func, literal, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.adapters.github.app import Credentials
+from orchestrator.adapters.github.app import Tokens
 from orchestrator.adapters.github.forge import GitHub
 from orchestrator.adapters.github.http import Caller
 from orchestrator.adapters.github.rate_limit import WINDOWS
@@ -89,13 +89,13 @@ class Told(World):
     def connect(self) -> None:
         """A worker that has just started: it remembers no refusal."""
         caller = Caller(self.client, write_gap=0)
-        github = GitHub(caller, Credentials(caller, self.forge.token, None))
+        github = GitHub(caller, Tokens(caller, self.forge.token, None))
         self.context = replace(self.context, forge=cast("Any", _Reporting(self._fake, github)))
 
     def install(self) -> None:
         """Let everything be asked of the stand-in, as an App."""
         caller = Caller(self.client, write_gap=0)
-        self.context = replace(self.context, forge=GitHub(caller, Credentials(caller, "", new_app_key())))
+        self.context = replace(self.context, forge=GitHub(caller, Tokens(caller, "", new_app_key())))
 
     @property
     def untold(self) -> list[str]:
@@ -440,9 +440,7 @@ async def test_a_worker_that_is_frozen_before_it_posts_writes_no_second_comment(
 
     world.client.event_hooks = {"request": [freeze]}
     caller = Caller(world.client, write_gap=0)
-    await report(
-        replace(world.context, forge=GitHub(caller, Credentials(caller, world.forge.token, None))), world.preview
-    )
+    await report(replace(world.context, forge=GitHub(caller, Tokens(caller, world.forge.token, None))), world.preview)
     assert frozen
     assert len(world.comments) == 1
     assert await world.row_is_told()

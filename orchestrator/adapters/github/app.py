@@ -3,16 +3,12 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import jwt
 
 from orchestrator.adapters.github.http import GONE, Access, Caller, checked
 from orchestrator.preview.errors import ConfigurationError, ForgeGone
-
-PAGE = 100
-"""Items that GitHub gives at once, at most."""
 
 _LIFETIME_SECONDS = 3600.0
 """Of an installation's token, as GitHub documents it. One that ends earlier is answered with 401, and renewed then."""
@@ -46,8 +42,8 @@ class AppKey:
         return Access(token=jwt.encode(claims, self.private_key, algorithm="RS256"), scope="app")
 
 
-class Credentials:
-    """Tokens for a repository: a fixed one, or an App's, renewed before they expire."""
+class Tokens:
+    """For each repository the one that opens it: a fixed one, or an App's, renewed before it ends."""
 
     def __init__(self, caller: Caller, token: str, app: AppKey | None) -> None:
         self._caller = caller
@@ -72,17 +68,13 @@ class Credentials:
 
     async def installations(self) -> list[Access]:
         """The right to ask what each installation of the App covers; none with a fixed token."""
-        if self._app is None:
+        app = self._app
+        if app is None:
             return []
-        found: list[dict[str, Any]] = []
-        for page in range(1, 101):
-            url = f"/app/installations?per_page={PAGE}&page={page}"
-            items = checked(await self._caller.ask("GET", url, self._app.access()))
-            found.extend(items)
-            if len(items) < PAGE:
-                break
+        pages = self._caller.pages("/app/installations", lambda url: self._caller.ask("GET", url, app.access()))
+        found = [each async for page in pages for each in checked(page)]
         active = [each["id"] for each in found if each.get("suspended_at") is None]
-        return [await self._installation_access(self._app, installation, {}) for installation in active]
+        return [await self._installation_access(app, installation, {}) for installation in active]
 
     async def _repository_access(self, app: AppKey, repository: int) -> Access:
         found = await self._caller.ask("GET", f"/repositories/{repository}/installation", app.access())

@@ -1,7 +1,7 @@
 """GitHub's REST API, as far as previewd needs it.
 
-Repositories are addressed by number, which survives renames and transfers. `http` keeps GitHub's limits,
-`app` has the tokens.
+Repositories are addressed by number, which survives renames and transfers. `http` keeps GitHub's limits, `app` has the
+tokens.
 """
 
 import time
@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 import structlog
 
-from orchestrator.adapters.github.app import PAGE, AppKey, Credentials, is_suspended
+from orchestrator.adapters.github.app import AppKey, Tokens, is_suspended
 from orchestrator.adapters.github.http import GONE, Access, Caller, checked
 from orchestrator.ports.forge import Branch, ForgeDeployment
 from orchestrator.preview.errors import ForgeGone, OperatorError, PreviewdError
@@ -40,15 +40,15 @@ def sign_in(client: httpx.AsyncClient, settings: Settings) -> "GitHub":
     key = settings.github_private_key.get_secret_value()
     app = AppKey.read(settings.github_app_id, key) if settings.github_app_id else None
     caller = Caller(client)
-    return GitHub(caller, Credentials(caller, settings.github_token.get_secret_value(), app))
+    return GitHub(caller, Tokens(caller, settings.github_token.get_secret_value(), app))
 
 
 class GitHub:
     """Implements `Forge`."""
 
-    def __init__(self, caller: Caller, credentials: Credentials) -> None:
+    def __init__(self, caller: Caller, tokens: Tokens) -> None:
         self._caller = caller
-        self._credentials = credentials
+        self._tokens = tokens
         self._refused: dict[tuple[int, str], float] = {}
         """Which kinds of writes a repository refuses us, and until when we take its word for it."""
         self._asked_about = 0
@@ -57,7 +57,7 @@ class GitHub:
         """See `Forge.fault`. A fault that nobody has seen for a while is looked at: nobody else may ask for long."""
         if self._caller.is_doubtful:
             with suppress(PreviewdError):
-                access = await self._credentials.access(self._asked_about)
+                access = await self._tokens.access(self._asked_about)
                 await self._caller.ask("GET", "/rate_limit", access)  # the one call that counts against no limit
         return self._caller.fault
 
@@ -96,7 +96,7 @@ class GitHub:
 
     async def repositories(self) -> list[int]:
         found: list[int] = []
-        for access in await self._credentials.installations():
+        for access in await self._tokens.installations():
             with suppress(ForgeGone):  # uninstalled between the two questions
                 found.extend(await self._covered_by(access))
         return found
@@ -146,7 +146,7 @@ class GitHub:
         return found
 
     async def clone_token(self, repository: int) -> str:
-        return (await self._credentials.access(repository)).token
+        return (await self._tokens.access(repository)).token
 
     async def _edit(self, repository: int, comment: int | None, body: str) -> bool:
         """Let a comment say this; False when it is gone, or is not ours to edit."""
@@ -200,27 +200,13 @@ class GitHub:
         return answer.is_success
 
     async def _covered_by(self, access: Access) -> list[int]:
-        found: list[int] = []
-        for page in range(1, 101):
-            url = f"/installation/repositories?per_page={PAGE}&page={page}"
-            items = checked(await self._caller.ask("GET", url, access))["repositories"]
-            found.extend(int(item["id"]) for item in items)
-            if len(items) < PAGE:
-                break
-        return found
+        pages = self._caller.pages("/installation/repositories", lambda url: self._caller.ask("GET", url, access))
+        return [int(each["id"]) async for page in pages for each in checked(page)["repositories"]]
 
     async def _pages(self, repository: int, path: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        separator = "&" if "?" in path else "?"
-        for page in range(1, 101):
-            answer = await self._ask("GET", repository, f"{path}{separator}per_page={PAGE}&page={page}")
-            if answer.status_code in GONE:
-                break
-            items = checked(answer)
-            found.extend(items)
-            if len(items) < PAGE:
-                break
-        return found
+        """All of a list; what is gone meanwhile has no more items."""
+        pages = self._caller.pages(_url(repository, path), lambda url: self._ask_at("GET", repository, url))
+        return [each async for page in pages if page.status_code not in GONE for each in checked(page)]
 
     async def _write(
         self, kind: str, method: str, repository: int, path: str, body: Mapping[str, object]
@@ -248,19 +234,23 @@ class GitHub:
     async def _ask(
         self, method: str, repository: int, path: str, body: Mapping[str, object] | None = None
     ) -> httpx.Response:
+        return await self._ask_at(method, repository, _url(repository, path), body)
+
+    async def _ask_at(
+        self, method: str, repository: int, url: str, body: Mapping[str, object] | None = None
+    ) -> httpx.Response:
         self._asked_about = repository
-        answer = await self._ask_once(method, repository, path, body)
-        if answer.status_code == httpx.codes.UNAUTHORIZED and self._credentials.forget(repository):
-            return await self._ask_once(method, repository, path, body)  # the token ended before its time
+        answer = await self._ask_once(method, repository, url, body)
+        if answer.status_code == httpx.codes.UNAUTHORIZED and self._tokens.forget(repository):
+            return await self._ask_once(method, repository, url, body)  # the token ended before its time
         return answer
 
     async def _ask_once(
-        self, method: str, repository: int, path: str, body: Mapping[str, object] | None
+        self, method: str, repository: int, url: str, body: Mapping[str, object] | None
     ) -> httpx.Response:
         """Ask. What we have no access to is answered as GitHub answers it to others: with 404."""
-        url = f"/repositories/{repository}{path}"
         try:
-            access = await self._credentials.access(repository)
+            access = await self._tokens.access(repository)
         except ForgeGone:
             return _nothing(method, url)
         if body is None:
@@ -268,6 +258,10 @@ class GitHub:
         else:
             answer = await self._caller.write(method, url, access, body)
         return _nothing(method, url) if is_suspended(answer) else answer
+
+
+def _url(repository: int, path: str) -> str:
+    return f"/repositories/{repository}{path}"
 
 
 def _nothing(method: str, url: str) -> httpx.Response:

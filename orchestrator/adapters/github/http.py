@@ -5,18 +5,24 @@ Rules come from GitHub's "Best practices for using the REST API" and "Rate limit
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import structlog
 
 from orchestrator.adapters.fenced_http import FENCED
 from orchestrator.adapters.github.rate_limit import RateLimit
 from orchestrator.preview.errors import ForgeGone, ForgeUnavailable, OperatorError
 
 GONE = frozenset({404, 410, 451})
+
+PAGE = 100
+"""Items that GitHub gives at once, at most."""
+MAX_PAGES = 100
+"""Of one list. What is longer is cut, and that is logged."""
 
 _SECONDARY_LIMIT_SECONDS = 60.0
 """How long to wait when GitHub says that we ask too often without saying for how long."""
@@ -35,6 +41,8 @@ _BAD_CREDENTIALS = (
 
 _EVERYBODY = ""
 """The scope of a limit that is not one token's."""
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +91,29 @@ class Caller:
                 return self._noted(await self._send(method, url, access, body), access)
             finally:
                 self._next_write = time.monotonic() + self._write_gap
+
+    async def pages(self, url: str, ask: Callable[[str], Awaitable[httpx.Response]]) -> AsyncIterator[httpx.Response]:
+        """Each page of the list at `url`, as `ask` brings it; which one is the next, GitHub says with each."""
+        following: str | None = str(httpx.URL(url).copy_merge_params({"per_page": PAGE}))
+        for _ in range(MAX_PAGES):
+            if following is None:
+                return
+            answer = await ask(following)
+            yield answer
+            following = self._next(answer)
+        if following is not None:
+            _log.warning("a list of GitHub's is cut", list=url, pages=MAX_PAGES)
+
+    def _next(self, answer: httpx.Response) -> str | None:
+        """Whoever is asked is shown our token: nobody is but the API that we were told of."""
+        named = answer.links.get("next", {}).get("url")
+        if named is None:
+            return None
+        following, ours = answer.url.join(named), self._client.base_url
+        if _origin(following) != _origin(ours):
+            _log.warning("a list of GitHub's is cut: it goes on elsewhere", next=str(following), api=str(ours))
+            return None
+        return str(following)
 
     def write_delay(self, *, final: bool) -> float:
         """Seconds until a write may be sent, as far as is known; 0 when one may go now."""
@@ -163,6 +194,10 @@ def checked(answer: httpx.Response) -> Any:
         "check what the App or the token may do: pull requests and contents read, issues, commit statuses and "
         "deployments write",
     )
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _hour_is_used_up(answer: httpx.Response) -> float | None:

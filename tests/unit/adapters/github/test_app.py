@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from orchestrator.adapters.git.sources import GitSources
-from orchestrator.adapters.github.app import Credentials
+from orchestrator.adapters.github.app import Tokens
 from orchestrator.adapters.github.forge import GitHub
 from orchestrator.adapters.github.http import Caller
 from orchestrator.preview.errors import ForgeUnavailable, OperatorError
@@ -59,7 +59,7 @@ async def client(forge: Forge) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def github(client: httpx.AsyncClient) -> GitHub:
     caller = Caller(client, write_gap=0)
-    return GitHub(caller, Credentials(caller, "", new_app_key()))
+    return GitHub(caller, Tokens(caller, "", new_app_key()))
 
 
 def tokens_asked_for(forge: Forge) -> int:
@@ -142,7 +142,7 @@ async def test_every_repository_that_the_app_covers_is_listed(github: GitHub, fo
 
 async def test_a_plain_token_cannot_know_its_repositories(forge: Forge, client: httpx.AsyncClient) -> None:
     caller = Caller(client)
-    assert await GitHub(caller, Credentials(caller, forge.token, None)).repositories() == []
+    assert await GitHub(caller, Tokens(caller, forge.token, None)).repositories() == []
     assert forge.requests == []
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from orchestrator.adapters.github.app import Credentials
+from orchestrator.adapters.github.app import Tokens
 from orchestrator.adapters.github.forge import GitHub
 from orchestrator.adapters.github.http import Caller
 from orchestrator.ports.forge import Branch
@@ -30,7 +30,7 @@ def repository(forge: Forge) -> Repository:
 async def github(forge: Forge) -> AsyncIterator[GitHub]:
     async with httpx.AsyncClient(base_url=forge.api_url, trust_env=False) as client:
         caller = Caller(client, write_gap=0)
-        yield GitHub(caller, Credentials(caller, forge.token, None))
+        yield GitHub(caller, Tokens(caller, forge.token, None))
 
 
 async def test_a_branch_is_told_with_its_commit_and_where_to_clone_it(

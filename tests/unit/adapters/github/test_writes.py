@@ -8,13 +8,14 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from orchestrator.adapters.github.app import Credentials
+from orchestrator.adapters.github.app import Tokens
 from orchestrator.adapters.github.forge import GitHub
 from orchestrator.adapters.github.http import Caller
 from orchestrator.adapters.github.rate_limit import WINDOWS
 from orchestrator.ports.forge import ForgeDeployment
 from orchestrator.preview.errors import ForgeGone, ForgeUnavailable, OperatorError
 from tests.forge import Forge, PullRequest, Repository
+from tests.forge.state import Comment, User
 
 MARKER = "<!-- previewd 1-1 c0ffee -->"
 BODY = f"{MARKER}\nready"
@@ -51,7 +52,7 @@ def repository(pull: PullRequest) -> Repository:
 async def github(forge: Forge) -> AsyncIterator[GitHub]:
     async with httpx.AsyncClient(base_url=forge.api_url, trust_env=False) as client:
         caller = Caller(client, write_gap=0)
-        yield GitHub(caller, Credentials(caller, forge.token, None))
+        yield GitHub(caller, Tokens(caller, forge.token, None))
 
 
 def deployment(pull: PullRequest, state: str = "success") -> ForgeDeployment:
@@ -74,6 +75,19 @@ async def test_a_comment_that_nobody_noted_is_found_by_its_marker(github: GitHub
     written = await github.put_comment(repository.id, 1, MARKER, BODY, None)
     assert await github.put_comment(repository.id, 1, MARKER, f"{MARKER}\nfailed", None) == written
     assert bodies(repository) == [f"{MARKER}\nfailed"]
+
+
+async def test_a_comment_that_nobody_noted_is_found_behind_a_page_of_others(
+    github: GitHub, forge: Forge, repository: Repository
+) -> None:
+    for number in range(100):
+        repository.comments[number] = Comment(id=number, number=1, user=User(id=number, login="mona"), body="hm")
+    written = await github.put_comment(repository.id, 1, MARKER, BODY, None)
+    assert await github.put_comment(repository.id, 1, MARKER, f"{MARKER}\nfailed", None) == written
+    assert len(repository.comments) == 101
+    forge.requests.clear()
+    await github.put_comment(repository.id, 1, MARKER, BODY, None)
+    assert len(forge.requests_to("GET", "/comments")) == 2
 
 
 async def test_a_deleted_comment_is_written_anew_at_the_next_edit(github: GitHub, repository: Repository) -> None:
