@@ -12,6 +12,7 @@ from http import HTTPStatus
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.runtime.health import Status
@@ -157,4 +158,4 @@ def _add_checks(app: FastAPI, web: Web, access: Access) -> None:
             async with asyncio.timeout(CHECK_SECONDS):
                 states = await web.queries.states()
         text = metrics.exposition(web.metrics, states, await web.readiness.look())
-        return PlainTextResponse(text, media_type=metrics.CONTENT_TYPE)
+        return PlainTextResponse(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

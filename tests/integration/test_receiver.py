@@ -358,12 +358,12 @@ async def test_metrics_count_deliveries_and_previews(database_url: str, redis_ur
         await client.post("/webhooks/github", content=b"{}")
         text = (await client.get("/metrics")).text
     for line in (
-        'previewd_deliveries_total{outcome="accepted"} 1',
-        'previewd_deliveries_total{outcome="ignored"} 1',
-        'previewd_deliveries_total{outcome="401"} 1',
-        'previewd_previews{state="queued"} 1',
-        "previewd_postgres_up 1",
-        "previewd_redis_up 1",
+        'previewd_deliveries_total{outcome="accepted"} 1.0',
+        'previewd_deliveries_total{outcome="ignored"} 1.0',
+        'previewd_deliveries_total{outcome="401"} 1.0',
+        'previewd_previews{state="queued"} 1.0',
+        "previewd_postgres_up 1.0",
+        "previewd_redis_up 1.0",
     ):
         assert line in text.splitlines()
 
