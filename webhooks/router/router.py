@@ -41,7 +41,7 @@ class Table:
     """The routes of all live previews, by host."""
 
     def __init__(self, queries: Queries) -> None:
-        self._views = queries
+        self._queries = queries
         self._hosts: dict[str, Route] = {}
         self._host_of: dict[PreviewId, str] = {}
 
@@ -65,9 +65,9 @@ class Table:
 
     async def _read(self, change: PreviewId | None) -> None:
         if change is ALL:
-            self._replace(await self._views.routes())
+            self._replace(await self._queries.routes())
         else:
-            self._put(change, await self._views.route_of(change))
+            self._put(change, await self._queries.route_of(change))
 
     def _replace(self, routes: dict[PreviewId, Route]) -> None:
         self._hosts = {route.host: route for route in routes.values()}
@@ -88,7 +88,7 @@ class Router:
     def __init__(self, table: Table, queries: Queries, metrics: Metrics, domain: str, keys: Sequence[str] = ()) -> None:
         self._table = table
         self._keys = keys
-        self._views = queries
+        self._queries = queries
         self._metrics = metrics
         self._suffix = "." + domain.lower()
 
@@ -146,7 +146,7 @@ class Router:
         if label == host or not label or "." in label:
             return None
         async with asyncio.timeout(LOOKUP_SECONDS):
-            return await self._views.route(host)
+            return await self._queries.route(host)
 
 
 def normal_host(values: Sequence[bytes]) -> str:
