@@ -53,7 +53,7 @@ _log = structlog.get_logger()
 
 
 class Subject(Protocol):
-    """What a preview is of. Lease, gate, retries and removal are the same for both; this is what differs."""
+    """What a preview is of. Claim, gate, retries and removal are the same for both; this is what differs."""
 
     @property
     def steps(self) -> Steps: ...

@@ -20,7 +20,6 @@ LONG_FILES = {
     "orchestrator/compose/schema/specification.py": "the Compose Specification as one table",
     "orchestrator/compose/policy/keys.py": "one word for each key of the language: tables",
     "orchestrator/adapters/engine/engine.py": "one method for each call to the Engine, and none that decides",
-    "webhooks/dashboard/routes.py": "for the moment: about to be split by topic",
 }
 LONG_FUNCTIONS = {
     "orchestrator/adapters/caddy.py:caddyfile": "Caddy's configuration as one text, in its own order",

@@ -17,12 +17,13 @@ FLOORS = "The brain's floors"
 # Tests of a topic that several modules share, or that is a test's own; every other test_x.py has a module x.
 TOPICS = {
     "adapters/test_fenced.py": "every adapter under a fence that fell",
+    "adapters/github/test_pages.py": "lists that GitHub gives page by page",
     "adapters/github/test_writes.py": "what the client writes through all of its modules",
     "compose/database/test_shapes.py": "whole stacks, in the shapes in which people write their database",
     "compose/test_bombs.py": "files that are made to cost much",
     "compose/test_differential.py": "our reading beside Compose's own",
     "compose/test_messages.py": "the messages of all refusals",
-    "webhooks/dashboard/test_pages.py": "the pages as they are sent",
+    "webhooks/test_asked_for.py": "what API and dashboard alike have a worker do",
 }
 
 

@@ -48,12 +48,12 @@ class Pages:
     async def redeploy(self, preview_id: Id) -> Response:
         """Deploy again, though nothing changed."""
         preview = await self.reader.found(preview_id)
-        return self._asked_for(preview, await self.store.force(preview.id))
+        return self._asked_for(preview, await self.store.generations.force(preview.id))
 
     async def reset_database(self, preview_id: Id) -> Response:
         """Deploy again, with a new database."""
         preview = await self.reader.found(preview_id)
-        return self._asked_for(preview, await self.store.request_reset(preview.id))
+        return self._asked_for(preview, await self.store.generations.reset(preview.id))
 
     def error(self, status: int, message: str, remedy: str = "") -> Response:
         """What went wrong, for people."""

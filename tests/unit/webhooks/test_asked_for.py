@@ -54,8 +54,8 @@ class App:
             return True
 
         patch.setattr(web.queries, "preview", preview)
-        patch.setattr(web.store, "force", asked)
-        patch.setattr(web.store, "request_reset", asked)
+        patch.setattr(web.store.generations, "force", asked)
+        patch.setattr(web.store.generations, "reset", asked)
         patch.setattr(web.queue, "wake", wake)
         patch.setattr(queue, "WAKE_SECONDS", 0.01)
 
