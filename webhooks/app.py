@@ -13,13 +13,12 @@ from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.runtime.health import Status
 from orchestrator.runtime.queue import Queue, open_queue
 from orchestrator.runtime.settings import Settings, asyncpg_url
 from orchestrator.store.changes import Changes
-from orchestrator.store.connection import connect
+from orchestrator.store.connection import Database, connect
 from orchestrator.store.faults import DATABASE_FAULTS
 from orchestrator.store.queries import Queries
 from orchestrator.store.store import Store
@@ -42,7 +41,7 @@ class Web:
     """The parts of the web process."""
 
     settings: Settings
-    engine: AsyncEngine
+    engine: Database
     store: Store
     queries: Queries
     queue: Queue

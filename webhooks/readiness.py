@@ -8,11 +8,10 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from orchestrator.preview.errors import ConfigurationError
 from orchestrator.runtime.health import POSTGRES, REDIS, Dependency, Health, health
 from orchestrator.runtime.queue import Queue
+from orchestrator.store.connection import Database
 from orchestrator.store.faults import DATABASE_FAULTS
 from orchestrator.store.revision import require_current
 from orchestrator.store.store import Store
@@ -24,7 +23,7 @@ CHECK_SECONDS = 3.0
 class Readiness:
     """Asks what the web process needs itself, and reads what the workers found of the rest."""
 
-    engine: AsyncEngine
+    engine: Database
     store: Store
     queue: Queue
 

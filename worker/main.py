@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncIterator
 
 import httpx
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.adapters.engine.engine import DockerEngine
 from orchestrator.adapters.engine.registry_auth import RegistryAuth
@@ -25,7 +24,7 @@ from orchestrator.runtime.concurrency import run_all, run_watched
 from orchestrator.runtime.installation import load_settings
 from orchestrator.runtime.queue import open_queue
 from orchestrator.runtime.settings import Settings, asyncpg_url
-from orchestrator.store.connection import connect
+from orchestrator.store.connection import Database, connect
 from orchestrator.store.encryption import Encryption
 from orchestrator.store.faults import DATABASE_FAULTS
 from orchestrator.store.queries import Queries
@@ -134,7 +133,7 @@ async def open_context(settings: Settings) -> AsyncIterator[WorkerContext]:
         await database.dispose()
 
 
-async def _require_database(database: AsyncEngine) -> None:
+async def _require_database(database: Database) -> None:
     """Without our own Postgres there is nothing to do: whoever started us reads why, and starts us again."""
     try:
         await require_current(database)

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 from rich.console import Console
 from rich.text import Text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.cli.conventions import DONE, UnclearId
 from orchestrator.databases.usage import DatabaseUse
@@ -24,7 +21,8 @@ from orchestrator.runtime.installation import load_settings
 from orchestrator.runtime.queue import open_queue
 from orchestrator.runtime.settings import Settings, asyncpg_url
 from orchestrator.store import migrate as schema
-from orchestrator.store.connection import connect
+from orchestrator.store.connection import Database, connect
+from orchestrator.store.faults import DATABASE_FAULTS
 from orchestrator.store.queries import Queries
 from orchestrator.store.store import Store
 
@@ -36,7 +34,7 @@ class Running:
     """The previewd that runs, as far as a command needs it."""
 
     settings: Settings
-    engine: AsyncEngine
+    engine: Database
     store: Store
     queries: Queries
 
@@ -112,7 +110,7 @@ async def open_running() -> AsyncIterator[Running]:
         yield Running(settings=settings, engine=engine, store=Store.of(engine), queries=Queries(engine))
     except BrokenPipeError:  # it is our output's, not the database's
         raise
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except DATABASE_FAULTS as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[:1]
         raise OperatorError(
             f"previewd's database does not answer: {reason[0] if reason else type(error).__name__}",

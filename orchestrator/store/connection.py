@@ -14,7 +14,11 @@ _SESSION = {"idle_in_transaction_session_timeout": f"{LEASE_SECONDS * 1000:.0f}"
 """A worker that is frozen in a transaction holds the preview's row: Postgres ends its session with its lease."""
 
 
-def connect(url: str, pool_size: int = 5, *, ping: bool = True) -> AsyncEngine:
+Database = AsyncEngine
+"""Our own database, for those who open it and hand it on: no SQL is spoken outside of this folder."""
+
+
+def connect(url: str, pool_size: int = 5, *, ping: bool = True) -> Database:
     """Open previewd's own database. `url` is in asyncpg's form.
 
     With `ping` a connection is tried before it is used, at the price of one more way to Postgres and back. Nothing
