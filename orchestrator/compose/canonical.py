@@ -25,7 +25,7 @@ def canonical(project: Project, files: Mapping[str, bytes], directory: str, name
 
     Raises ComposeError where Compose refuses what the files say together.
     """
-    check(project)
+    check(project, project.active())
     printer = _Printer(project=project, files=files, directory=directory)
     return printer.project(name)
 
@@ -38,9 +38,7 @@ class _Printer:
         self._files = files
         self._directory = directory
         self._variables = VariableFiles(files=project.repository, variables=project.variables)
-        self._active = {
-            name: mapping(node) for name, node in project.section("services").items() if project.is_active(node)
-        }
+        self._active = {name: mapping(node) for name, node in project.active().items()}
 
     def project(self, name: str) -> dict[str, Any]:
         root = mapping(self._project.root)

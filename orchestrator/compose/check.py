@@ -7,7 +7,7 @@ facts of a pull request that does not exist.
 import contextlib
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -22,10 +22,11 @@ from orchestrator.compose.model import DatabaseMode, Service, Stack
 from orchestrator.compose.policy.judge import verdicts
 from orchestrator.compose.policy.keys import Word
 from orchestrator.compose.prepare import Prepared, prepare
-from orchestrator.compose.project.project import project
+from orchestrator.compose.project.consistency import check_service
+from orchestrator.compose.project.project import Project, project
 from orchestrator.compose.route import Route
 from orchestrator.compose.services.service import Findings, Frame, read_service
-from orchestrator.compose.services.stack import find
+from orchestrator.compose.services.stack import find, starting
 from orchestrator.compose.services.x_preview import declared_secrets
 from orchestrator.compose.syntax.casts import mapping
 from orchestrator.compose.syntax.interpolate import interpolated
@@ -157,12 +158,13 @@ def _refused_parts(files: Mapping[str, bytes], path: str, facts: Facts) -> list[
     try:
         found = project(files, path, injected(facts), forgiven=missing)
     except ComposeError:
-        keys = _refused_keys(_as_written(files, path, facts))
-        return [*map(_finding, missing[:_MOST_REFUSALS]), *islice(keys, _MOST_REFUSALS)]
-    active = {name: node for name, node in found.section("services").items() if found.is_active(node)}
-    keys, frame = _refused_keys(_with_services(found.root, active)), Frame.of(found)
-    values = (finding for name, node in active.items() for finding in _refused_values(name, node, frame))
-    return [*map(_finding, missing[:_MOST_REFUSALS]), *islice(keys, _MOST_REFUSALS), *islice(values, _MOST_REFUSALS)]
+        return [*map(_finding, missing[:_MOST_REFUSALS]), *_refused_keys(_as_written(files, path, facts))]
+    active = starting(found)
+    keys = _refused_keys(_with_services(found.root, active))
+    refused, frame = {each.place for each in keys}, Frame.of(found)
+    allowed = {name: _allowed(node, refused) for name, node in active.items()}
+    values = (finding for name in allowed for finding in _refused_values(name, found, allowed, frame))
+    return [*map(_finding, missing[:_MOST_REFUSALS]), *keys, *islice(values, _MOST_REFUSALS)]
 
 
 def _as_written(files: Mapping[str, bytes], path: str, facts: Facts) -> Node | None:
@@ -180,29 +182,46 @@ def _with_services(root: Node, services: Mapping[str, Node]) -> Node:
     return replace(root, value={**sections, "services": replace(sections["services"], value=dict(services))})
 
 
-def _refused_keys(root: Node | None) -> Iterator[Finding]:
-    for each in verdicts(root) if root is not None else ():
-        if each.refused:
-            yield Finding(place=each.place, message=each.message, remedy=each.remedy, word=each.word)
+def _refused_keys(root: Node | None) -> list[Finding]:
+    refused = (each for each in verdicts(root) if each.refused) if root is not None else iter(())
+    return [
+        Finding(place=each.place, message=each.message, remedy=each.remedy, word=each.word)
+        for each in islice(refused, _MOST_REFUSALS)
+    ]
 
 
-def _refused_values(name: str, node: Node, frame: Frame) -> Iterator[Finding]:
-    """What stands in the way of reading a service: each thing is left out once it is told, and reading tried again."""
-    whole = node
+def _allowed(service: Node, refused: Collection[Place]) -> Node:
+    """The service without its keys that are refused: what stands below those is not looked at."""
+    if not isinstance(service.value, dict):
+        return service
+    return replace(service, value={key: node for key, node in service.value.items() if node.place not in refused})
+
+
+def _refused_values(name: str, found: Project, active: Mapping[str, Node], frame: Frame) -> Iterator[Finding]:
+    """What stands in the way of reading a service."""
+    told, rest = _told(active[name], lambda node: check_service(node, found, active))
+    yield from told
+    yield from _told(rest, lambda node: read_service(name, node, frame, Findings()))[0]
+
+
+def _told(service: Node, read: Callable[[Node], object]) -> tuple[list[Finding], Node]:
+    """Each thing that is refused is left out once it is told, and reading tried again; and what is left then."""
+    told, node = [], service
     for _ in range(_MOST_REFUSALS):
         try:
-            read_service(name, node, frame, Findings())
+            read(node)
         except ComposeError as error:
-            if node is whole or error.place != node.place:  # else it misses what was left out
-                yield _finding(error)
+            if node is service or error.place != node.place:  # else it misses what was left out
+                told.append(_finding(error))
             left = _without(node, error.place)
             if left is None or left is node:
-                return
+                break
             node = left
         except KeyError:
-            return  # what was left out cannot be missing, so reading cannot go on
+            break  # what was left out cannot be missing, so reading cannot go on
         else:
-            return
+            break
+    return told, node
 
 
 def _without(node: Node, place: Place) -> Node | None:

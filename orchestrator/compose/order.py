@@ -1,7 +1,4 @@
-"""Who waits for whom: the graph of `depends_on`, as cycles to refuse and levels to start side by side.
-
-Pure; `read` refuses cycles with it, the launch step starts by level and stops in the reverse order.
-"""
+"""Who waits for whom: the graph of `depends_on`, as levels to start side by side. Pure."""
 
 from collections.abc import Mapping
 
@@ -19,17 +16,3 @@ def levels(services: Mapping[str, Service]) -> tuple[tuple[str, ...], ...]:
         found.append(ready)
         waiting = {name: needs for name, needs in waiting.items() if name not in ready}
     return tuple(found)
-
-
-def cycle(services: Mapping[str, Service]) -> tuple[str, ...]:
-    """The names of one circle, first name repeated at the end; empty where there is none."""
-    left = {name: frozenset(service.depends_on) for name, service in services.items()}
-    while ready := {name for name, needs in left.items() if not needs & left.keys()}:
-        left = {name: needs for name, needs in left.items() if name not in ready}
-    if not left:
-        return ()
-    # Whatever is left waits for something that is left: walking on must come back to a name seen before.
-    trail = [next(iter(left))]
-    while (following := min(left[trail[-1]] & left.keys())) not in trail:
-        trail.append(following)
-    return (*trail[trail.index(following) :], following)

@@ -890,6 +890,10 @@ _WHOLE: Mapping[str, Mapping[str, str]] = {
     },
     "nothing active": {"compose.yaml": "services: {a: {image: x, profiles: [p]}}"},
     "circle": {"compose.yaml": "services: {a: {image: x, depends_on: [b]}, b: {image: y, depends_on: [a]}}"},
+    "an empty service": {"compose.yaml": "services: {a: {image: x}, b: {}}"},
+    "an empty service that does not start": {
+        "compose.yaml": "services: {a: {image: x}, b: {profiles: [p], networks: [n], depends_on: [n]}}"
+    },
     "circle by links": {
         "compose.yaml": "services: {a: {image: x, links: [b]}, b: {image: y, network_mode: 'service:a'}}"
     },

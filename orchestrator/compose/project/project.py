@@ -5,7 +5,7 @@ denied or not: judging is the second half.
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.compose.project.include import layered
@@ -54,8 +54,12 @@ class Project:
         node = mapping(self.root).get(name)
         return {} if node is None or node.value is None else mapping(node)
 
-    def is_active(self, service: Node) -> bool:
-        """Whether a service starts: it has no profile, or an active one."""
+    def active(self, named: Collection[str] = ()) -> Mapping[str, Node]:
+        """The services that start: those without a profile, with an active one, or `named`."""
+        services = self.section("services")
+        return {name: node for name, node in services.items() if name in named or self._is_active(node)}
+
+    def _is_active(self, service: Node) -> bool:
         profiles = mapping(service).get("profiles") if isinstance(service.value, dict) else None
         names = () if profiles is None or not isinstance(profiles.value, tuple) else profiles.value
         return not names or "*" in self.profiles or any(item.value in self.profiles for item in names)

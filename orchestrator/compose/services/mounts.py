@@ -13,16 +13,16 @@ from orchestrator.compose.model import Mount, MountKind, VolumesFrom
 from orchestrator.compose.policy.keys import MAX_TMPFS
 from orchestrator.compose.policy.values import MAX_MODE, is_kernels, is_path, is_tmpfs_option, is_volume
 from orchestrator.compose.project.paths import Tree, inside
-from orchestrator.compose.syntax.casts import boolean, integer, items, mapping, nearest, refuse, size, text
+from orchestrator.compose.syntax.casts import boolean, integer, items, mapping, refuse, size, text
 from orchestrator.compose.syntax.load import Node
 
 _SHOWN = 40
 """Characters of a folder's path in the name of the volume that stands for it."""
 
 
-def read_mounts(node: Node, tree: Tree, declared: Mapping[str, Node]) -> tuple[Mount, ...]:
+def read_mounts(node: Node, tree: Tree) -> tuple[Mount, ...]:
     """Every mount of a service, from its long form."""
-    return tuple(_mount(item, tree, declared) for item in items(node))
+    return tuple(_mount(item, tree) for item in items(node))
 
 
 def read_tmpfs(node: Node) -> Mapping[str, str]:
@@ -47,7 +47,7 @@ def container_path(node: Node, written: str) -> str:
     return path
 
 
-def _mount(node: Node, tree: Tree, declared: Mapping[str, Node]) -> Mount:
+def _mount(node: Node, tree: Tree) -> Mount:
     found = mapping(node)
     if "target" not in found:
         raise refuse(node, "a mount needs `type` and `target`", "Write `type: volume` and `target: /data`.")
@@ -58,29 +58,21 @@ def _mount(node: Node, tree: Tree, declared: Mapping[str, Node]) -> Mount:
         case "volume" if source is None or not source.value:
             return Mount(kind=MountKind.ANONYMOUS, target=target, read_only=read_only)
         case "volume" if source is not None:
-            return _volume(source, target, found.get("volume"), declared, read_only=read_only)
-        case "bind" if source is not None:
-            return _bind(source, target, tree, read_only=read_only)
+            return _volume(source, target, found.get("volume"), read_only=read_only)
+        case "bind":
+            return _bind(found["source"], target, tree, read_only=read_only)
         case "tmpfs":
             return _tmpfs_mount(target, found.get("tmpfs"))
-        case "bind":
-            raise refuse(node, "a bind needs `source`", "Write `source: ./data`.")
         case other:
             raise refuse(
                 found["type"], f"a mount of type `{other}` is not allowed in a preview", "Use volume, bind or tmpfs."
             )
 
 
-def _volume(node: Node, target: str, options: Node | None, declared: Mapping[str, Node], *, read_only: bool) -> Mount:
+def _volume(node: Node, target: str, options: Node | None, *, read_only: bool) -> Mount:
     name = text(node)
     if name.startswith("_") or not is_volume(name):
         raise refuse(node, f"`{name}` is not a volume's name", f"To mount a folder write ./{name}.")
-    if name not in declared:
-        raise refuse(
-            node,
-            f"the volume `{name}` is not declared",
-            nearest(name, declared) or f"Add `volumes: {{{name}: }}` at the top, or write ./{name}.",
-        )
     said = mapping(options) if options is not None else {}
     return Mount(
         kind=MountKind.VOLUME,

@@ -112,7 +112,7 @@ def _healthcheck(node: Node) -> Healthcheck:
     fields: dict[str, Any] = {key: reader(found[key]) for key, reader in readers.items() if key in found}
     if "retries" in found:
         fields["retries"] = integer(found["retries"], 0, 1000)
-    return Healthcheck(test=_test(found["test"]) if "test" in found else (), **fields)
+    return Healthcheck(test=tuple(map(text, items(found["test"]))) if "test" in found else (), **fields)
 
 
 def _interval(node: Node) -> float:
@@ -126,13 +126,6 @@ def _time(node: Node) -> float:
     if 0 < seconds < MIN_HEALTH_TIME:
         raise refuse(node, f"`{node.value}` is shorter than the Engine can wait", "Write 1ms or more.")
     return seconds
-
-
-def _test(node: Node) -> tuple[str, ...]:
-    test = tuple(text(item) for item in items(node))
-    if test and test[0] not in ("CMD", "CMD-SHELL", "NONE"):
-        raise refuse(node, f"the test starts with `{test[0]}`", "Start it with CMD, CMD-SHELL or NONE.")
-    return test
 
 
 def _extra_hosts(node: Node) -> Mapping[str, tuple[str, ...]]:

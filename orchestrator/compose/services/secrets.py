@@ -12,7 +12,7 @@ from orchestrator.compose.model import FileMount
 from orchestrator.compose.policy.values import MAX_ID, MAX_MODE
 from orchestrator.compose.project.paths import Tree, inside
 from orchestrator.compose.services.mounts import container_path
-from orchestrator.compose.syntax.casts import items, mapping, nearest, refuse, text
+from orchestrator.compose.syntax.casts import items, mapping, refuse, text
 from orchestrator.compose.syntax.load import Node
 
 
@@ -32,11 +32,9 @@ class Granted:
 
     def _mount(self, node: Node, folder: str) -> FileMount:
         found = mapping(node)
-        if "source" not in found:
-            raise refuse(node, f"this names no {self.kind}", "Write `source: name`.")
         name = text(found["source"])
         target = text(found["target"]) if "target" in found and found["target"].value else name
-        path, content = self._source(found["source"], name)
+        path, content = self._source(name)
         return FileMount(
             name=name,
             target=_target(found.get("target", node), target, folder),
@@ -47,19 +45,14 @@ class Granted:
             mode=_mode(found["mode"]) if "mode" in found else None,
         )
 
-    def _source(self, node: Node, name: str) -> tuple[str | None, str | None]:
+    def _source(self, name: str) -> tuple[str | None, str | None]:
         """The path in the repository, or the content."""
-        if name not in self.declared:
-            remedy = nearest(name, self.declared) or f"Add it to `{self.kind}s:` at the top."
-            raise refuse(node, f"the {self.kind} `{name}` is not declared", remedy)
         declared = mapping(self.declared[name])
         if "file" in declared:
             return self._file(declared["file"]), None
         if "content" in declared:
             return None, text(declared["content"])
-        if "environment" in declared:
-            return None, self._variable(declared["environment"])
-        raise refuse(self.declared[name], f"the {self.kind} has no content", "Give it `file:` or `environment:`.")
+        return None, self._variable(declared["environment"])
 
     def _file(self, node: Node) -> str:
         path = inside(node, text(node), "")

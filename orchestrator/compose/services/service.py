@@ -1,6 +1,6 @@
 """One entry of `services`, from its node to a `Service`: one small reader for each key.
 
-Pure; `stack` calls it with the long form of a service that the policy has let through.
+Pure; `read` calls it with the long form of a service that the policy has let through and `consistency` has looked at.
 """
 
 import re
@@ -8,17 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.compose.model import (
-    COMMIT_VARIABLES,
-    Build,
-    CommitImage,
-    Limit,
-    Service,
-)
-from orchestrator.compose.policy.values import (
-    MIN_CPUS,
-    MIN_MEMORY,
-)
+from orchestrator.compose.model import COMMIT_VARIABLES, Build, CommitImage, Limit, Service
+from orchestrator.compose.policy.keys import MAX_REPLICAS
+from orchestrator.compose.policy.values import MIN_CPUS, MIN_MEMORY
 from orchestrator.compose.project.paths import Tree
 from orchestrator.compose.project.project import Project
 from orchestrator.compose.project.sources import VariableFiles
@@ -27,19 +19,9 @@ from orchestrator.compose.services.environment import Environment
 from orchestrator.compose.services.mounts import read_mounts
 from orchestrator.compose.services.readers import READERS, host_label
 from orchestrator.compose.services.secrets import Granted
-from orchestrator.compose.syntax.casts import (
-    integer,
-    items,
-    mapping,
-    nearest,
-    number,
-    refuse,
-    size,
-    text,
-)
+from orchestrator.compose.syntax.casts import integer, items, mapping, number, refuse, size, text
 from orchestrator.compose.syntax.load import Node
 
-MAX_REPLICAS = 10
 NO_LIMIT = -1
 """How Compose writes that there is no limit."""
 _SHA = re.compile(r"(?<![0-9a-f])[0-9a-f]{7,40}(?![0-9a-f])")
@@ -86,14 +68,14 @@ class Findings:
 
 def read_service(name: str, node: Node, frame: Frame, findings: Findings) -> Service:
     """The service called `name`. Raises ComposeError for every form that previewd does not take."""
-    found = mapping(node, "image: name") if node.value is not None else {}
+    found = mapping(node)
     fields: dict[str, Any] = {key: reader(found[key]) for key, reader in READERS.items() if key in found}
     findings.warnings.extend(_dropped(found))
     if "security_opt" in found:
         _check_security(found["security_opt"])
-    build = _build(node, found, frame, findings)
+    build = _build(found, frame, findings)
     if "volumes" in found:
-        fields["volumes"] = read_mounts(found["volumes"], frame.tree, frame.sections["volumes"])
+        fields["volumes"] = read_mounts(found["volumes"], frame.tree)
     for kind, folder in (("secret", "/run/secrets"), ("config", "/")):
         if f"{kind}s" in found:
             fields[f"{kind}s"] = frame.granted(kind).read(found[f"{kind}s"], folder)
@@ -104,7 +86,7 @@ def read_service(name: str, node: Node, frame: Frame, findings: Findings) -> Ser
         build=build,
         awaited=build is None and names_commit(found["image"], frame.variables),
         image_variables=found["image"].variables if "image" in found else frozenset(),
-        networks=_networks(found, frame),
+        networks=_networks(found),
         network_service=_network_service(found.get("network_mode")),
         replicas=_replicas(found),
         limit=_limit(found),
@@ -123,11 +105,9 @@ def _check_targets(found: Mapping[str, Node], fields: Mapping[str, Any]) -> None
                 raise refuse(found[key], f"`{seen[target]}` mounts at `{target}` too", "Mount one of them elsewhere.")
 
 
-def _build(node: Node, found: Mapping[str, Node], frame: Frame, findings: Findings) -> Build | None:
+def _build(found: Mapping[str, Node], frame: Frame, findings: Findings) -> Build | None:
     if "build" in found:
         return read_build(found["build"], frame.variables, frame.granted("secret"))
-    if "image" not in found:
-        raise refuse(node, "the service has neither `image` nor `build`", "Give it one of them.")
     if not names_commit(found["image"], frame.variables):
         return None
     what = f"{found['image'].place}: the image is named by the commit, so it is"
@@ -168,25 +148,17 @@ def _dropped(found: Mapping[str, Node]) -> Iterator[str]:
             yield f"{node.place}: Compose runs no shell, so `{node.dropped}` is dropped; write [sh, -c, …] around it."
 
 
-def _networks(found: Mapping[str, Node], frame: Frame) -> Mapping[str, tuple[str, ...]]:
+def _networks(found: Mapping[str, Node]) -> Mapping[str, tuple[str, ...]]:
     """The networks joined and the aliases there. A `container_name` resolves in Compose, so it is an alias here."""
     if "network_mode" in found:
         return {}
     named = (host_label(found["container_name"]),) if "container_name" in found else ()
-    return {name: (*named, *aliases) for name, aliases in _joined(found.get("networks"), frame).items()}
+    return {name: (*named, *aliases) for name, aliases in _joined(found.get("networks")).items()}
 
 
-def _joined(node: Node | None, frame: Frame) -> Mapping[str, tuple[str, ...]]:
+def _joined(node: Node | None) -> Mapping[str, tuple[str, ...]]:
     if node is None or not node.value:
         return {"default": ()}
-    known = frame.sections["networks"].keys() | {"default"}
-    for name in mapping(node):
-        if name not in known:
-            raise refuse(
-                node,
-                f"the network `{name}` is not declared",
-                nearest(name, known) or f"Add `networks: {{{name}: }}` at the top.",
-            )
     return {name: _aliases(child) for name, child in mapping(node).items()}
 
 

@@ -7,17 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from orchestrator.compose.model import Build, Network, PreviewBlock, Service, Stack
-from orchestrator.compose.order import cycle
 from orchestrator.compose.policy.judge import judge
 from orchestrator.compose.policy.keys import TABLES
 from orchestrator.compose.project.consistency import check
 from orchestrator.compose.project.paths import inside
 from orchestrator.compose.project.project import Project, project
 from orchestrator.compose.services.service import Findings, Frame, read_service
-from orchestrator.compose.services.x_preview import read_preview
+from orchestrator.compose.services.x_preview import named_services, read_preview
 from orchestrator.compose.syntax.casts import boolean, mapping, nearest, refuse, text
 from orchestrator.compose.syntax.load import Node
-from orchestrator.preview.errors import ComposeError
 
 NAMES = (
     "compose.preview.yaml",
@@ -51,13 +49,16 @@ def read(files: Mapping[str, bytes], path: str, variables: Mapping[str, str]) ->
     if not found.section("services"):
         raise refuse(found.root, "the file has no services", "Add a `services:` section with one service at least.")
     preview = _preview(found)
-    active = _active(found, preview)
+    active = starting(found)
+    if len(active) > _MAX_SERVICES:
+        node = mapping(found.root)["services"]
+        raise refuse(node, f"{len(active)} services; the limit is {_MAX_SERVICES}", "Leave some out of the preview.")
     findings = Findings(warnings=[*found.warnings, *_misspelt(found.root)])
     _judge(found, active, findings)
+    check(found, active)
     frame = replace(Frame.of(found), commit_image=preview.image)
     services = {name: read_service(name, node, frame, findings) for name, node in active.items()}
-    _check_references(services, found)
-    check(found, active)
+    _check_references(services, active)
     return Stack(
         path=path,
         services=_with_shared_builds(services),
@@ -67,6 +68,11 @@ def read(files: Mapping[str, bytes], path: str, variables: Mapping[str, str]) ->
         warnings=tuple(dict.fromkeys(findings.warnings)),
         notes=tuple(dict.fromkeys(findings.notes)),
     )
+
+
+def starting(found: Project) -> Mapping[str, Node]:
+    """The services that start: those without a profile, with an active one, or named by `x-preview`."""
+    return found.active(named_services(mapping(found.root).get("x-preview")))
 
 
 def _preview(found: Project) -> PreviewBlock:
@@ -80,16 +86,6 @@ def _preview(found: Project) -> PreviewBlock:
         remedy = nearest(text(node), services) or f"Name one of {', '.join(services)}."
         raise refuse(node, f"there is no service `{text(node)}`", remedy)
     return preview
-
-
-def _active(found: Project, preview: PreviewBlock) -> Mapping[str, Node]:
-    """The services that start: those without a profile, with an active one, or named by `x-preview`."""
-    named = {preview.service, preview.database.service}
-    active = {name: node for name, node in found.section("services").items() if found.is_active(node) or name in named}
-    if len(active) > _MAX_SERVICES:
-        node = mapping(found.root)["services"]
-        raise refuse(node, f"{len(active)} services; the limit is {_MAX_SERVICES}", "Leave some out of the preview.")
-    return active
 
 
 def _judge(found: Project, active: Mapping[str, Node], findings: Findings) -> None:
@@ -136,22 +132,13 @@ def _network(node: Node | None) -> Network:
     return Network(internal=internal is not None and boolean(internal))
 
 
-def _check_references(services: Mapping[str, Service], found: Project) -> None:
-    declared = found.section("services")
-    for service in services.values():
-        for name, dependency in service.depends_on.items():
-            if name in services or (name in declared and not dependency.required):
-                continue
-            raise _missing_dependency(mapping(mapping(declared[service.name])["depends_on"])[name], name, declared)
-        _check_shared(mapping(declared[service.name]), service, services)
-        if "build" in mapping(declared[service.name]):
-            _check_contexts(mapping(declared[service.name])["build"], services, declared)
-    if circle := cycle(services):
-        raise ComposeError(
-            services[circle[0]].place,
-            f"services wait for each other in a circle: {' -> '.join(circle)}",
-            "Remove one of these dependencies.",
-        )
+def _check_references(services: Mapping[str, Service], active: Mapping[str, Node]) -> None:
+    """What Compose itself does not ask of the services that another one takes something from."""
+    for name, service in services.items():
+        keys = mapping(active[name])
+        _check_shared(keys, service, services)
+        if "build" in keys:
+            _check_contexts(keys["build"], services)
 
 
 def _check_shared(keys: Mapping[str, Node], service: Service, services: Mapping[str, Service]) -> None:
@@ -163,35 +150,17 @@ def _check_shared(keys: Mapping[str, Node], service: Service, services: Mapping[
             raise refuse(node, what, f"Remove this, or let `{name}` start.")
 
 
-def _check_contexts(build: Node, services: Mapping[str, Service], declared: Mapping[str, Node]) -> None:
+def _check_contexts(build: Node, services: Mapping[str, Service]) -> None:
     """What a build takes out of another service's image needs that service to be built for this preview, too."""
     contexts = mapping(build).get("additional_contexts")
     for node in mapping(contexts).values() if contexts is not None else ():
-        written = text(node)
-        name = written.removeprefix("service:")
-        if name == written or (name in services and services[name].build is not None):
-            continue
-        if name in services:
-            remedy = "Give it `build`, or take its files with `COPY --from=IMAGE` in the Dockerfile."
-            raise refuse(node, f"the service `{name}` is not built here", remedy)
-        if name in declared:
+        name = text(node).removeprefix("service:")
+        if name != node.value and name not in services:
             raise refuse(
                 node,
                 f"`{name}` has a profile that is not active, so it is not built",
                 "Add its profile to COMPOSE_PROFILES in .env, or leave `profiles` out of it.",
             )
-        raise refuse(node, f"there is no service `{name}`", nearest(name, declared) or "Name a service with `build`.")
-
-
-def _missing_dependency(node: Node, name: str, declared: Mapping[str, Node]) -> ComposeError:
-    """At `depends_on`, or at the link, the shared network or the shared volumes that imply the dependency."""
-    if name in declared:
-        return refuse(
-            node,
-            f"`{name}` has a profile that is not active, so it does not start",
-            f"Add its profile to COMPOSE_PROFILES in .env, or `required: false` to the dependency on {name}.",
-        )
-    return refuse(node, f"there is no service `{name}`", nearest(name, declared) or "Remove the dependency.")
 
 
 def _with_shared_builds(services: Mapping[str, Service]) -> Mapping[str, Service]:

@@ -24,11 +24,22 @@ def read_preview(node: Node) -> PreviewBlock:
     return PreviewBlock(**_fields(node, _PREVIEW))
 
 
+def named_services(block: Node | None) -> frozenset[str]:
+    """The services that the block names, whatever else is wrong with it: they start with no profile active, too."""
+    found = _pairs(block)
+    named = (found.get("service"), _pairs(found.get("database")).get("service"))
+    return frozenset(node.value for node in named if node is not None and isinstance(node.value, str))
+
+
 def declared_secrets(files: Mapping[str, bytes], path: str) -> tuple[str, ...]:
     """`x-preview.secrets` of the project at `path`: read ahead of the rest, which may already use them."""
     block = extension(files, path, "x-preview")
     listed = None if block is None or block.value is None else mapping(block).get("secrets")
     return () if listed is None or listed.value is None else _secrets(listed)
+
+
+def _pairs(node: Node | None) -> Mapping[str, Node]:
+    return node.value if node is not None and isinstance(node.value, dict) else {}
 
 
 def _fields(node: Node, readers: Mapping[str, Callable[[Node], object]]) -> dict[str, Any]:

@@ -150,6 +150,38 @@ def test_every_reason_is_told_with_its_line(tmp_path: Path, capsys: pytest.Captu
     assert all(each["quoted"] and each["message"] and each["remedy"] for each in found["refusals"])
 
 
+def test_what_does_not_fit_together_hides_no_value_and_no_other_misfit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n"
+        "  a:\n"
+        "    image: X\n"
+        "    networks: [one, two]\n"
+        "    stop_signal: none\n"
+        "    depends_on: [idle, gone]\n"
+        "  idle: {image: y, profiles: [p], volumes: ['data:/x', '/etc:/y']}\n"
+        "  c: {provider: {type: x}}\n"
+        "x-preview: {database: {service: idle}}\n"
+    )
+    assert [(each["place"]["line"], each["place"]["path"]) for each in report(capsys, str(tmp_path))["refusals"]] == [
+        (3, "services.a.image"),
+        (4, "services.a.networks[0]"),
+        (4, "services.a.networks[1]"),
+        (5, "services.a.stop_signal"),
+        (6, "services.a.depends_on[1]"),
+        (7, "services.idle.volumes[0]"),
+        (7, "services.idle.volumes[1]"),
+        (8, "services.c"),
+        (8, "services.c.provider"),
+    ]
+
+
+def test_a_refused_key_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {a: {image: x, gpus: [{count: 1, device_ids: [x]}]}}\n")
+    assert [each["place"]["path"] for each in report(capsys, str(tmp_path))["refusals"]] == ["services.a.gpus"]
+
+
 @pytest.mark.parametrize("needed", ["image: 'x:${TAG:?}'", "image: x, cpus: '${CPUS:?}'"])
 def test_a_missing_variable_hides_nothing_else(needed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "compose.yaml").write_text(

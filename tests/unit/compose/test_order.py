@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.compose.model import Dependency, Service
-from orchestrator.compose.order import cycle, levels
+from orchestrator.compose.order import levels
 from orchestrator.preview.errors import Place
 
 
@@ -23,19 +23,6 @@ def test_levels_start_side_by_side() -> None:
 
 def test_a_dependency_that_does_not_start_is_no_reason_to_wait() -> None:
     assert levels(graph(a="gone")) == (("a",),)
-
-
-@pytest.mark.parametrize(
-    ("services", "circle"),
-    [
-        (graph(a="b", b=""), ()),
-        (graph(a="a"), ("a", "a")),
-        (graph(a="b", b="c", c="a"), ("a", "b", "c", "a")),
-        (graph(x="a", a="b", b="a"), ("a", "b", "a")),
-    ],
-)
-def test_circles(services: dict[str, Service], circle: tuple[str, ...]) -> None:
-    assert cycle(services) == circle
 
 
 def test_levels_of_a_circle_end() -> None:

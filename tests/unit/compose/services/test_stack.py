@@ -287,7 +287,7 @@ def test_a_wrong_preview_block_is_refused(block: str, what: str) -> None:
         ("environment: ['A =1']", "services.a.environment[0]", "ends in a blank"),
         ("healthcheck: {intervall: 1s}", "services.a.healthcheck.intervall", "unknown key"),
         ("healthcheck: {test: [curl, x]}", "services.a.healthcheck.test", "starts with `curl`"),
-        ("networks: [othr]", "services.a.networks", "not declared"),
+        ("networks: [othr]", "services.a.networks[0]", "not declared"),
         ("volumes: ['dta:/x']", "services.a.volumes[0]", "not declared"),
         (
             "user: u\nbuild: {context: api, dockerfile: ../../D}",
