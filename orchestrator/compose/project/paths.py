@@ -64,13 +64,14 @@ def resolved(node: Node, shape: Shape, folder: str) -> Node:
 
 def _by_type(found: dict[str, Node], shape: Record, folder: str) -> dict[str, Node]:
     """Two places hold a path or not, by what stands beside them: a mount's source, and a local volume's device."""
-    if shape is MOUNT and "source" in found and _says(found, "type", "bind"):
-        return {**found, "source": replace(found["source"], value=beside(str(found["source"].value), folder))}
+    source = found.get("source")
+    if shape is MOUNT and source is not None and isinstance(source.value, str) and _says(found, "type", "bind"):
+        return {**found, "source": replace(source, value=beside(source.value, folder))}
     options = found.get("driver_opts")
     if shape is VOLUME and options is not None and isinstance(options.value, dict) and _says(found, "driver", "local"):
         device = options.value.get("device")
-        if device is not None and _says(options.value, "o", "bind"):
-            moved = {**options.value, "device": replace(device, value=beside(str(device.value), folder))}
+        if device is not None and isinstance(device.value, str) and _says(options.value, "o", "bind"):
+            moved = {**options.value, "device": replace(device, value=beside(device.value, folder))}
             return {**found, "driver_opts": replace(options, value=moved)}
     return found
 
