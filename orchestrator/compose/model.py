@@ -212,8 +212,6 @@ class Service:
     name: str
     place: Place
     image: str | None = None
-    image_variables: frozenset[str] = frozenset()
-    """The variables that the file builds `image` from."""
     build: Build | None = None
     """Set also where the image is named by the commit, or is another service's built image."""
     awaited: bool = False
@@ -263,11 +261,6 @@ class Service:
     shm_size: int | None = None
     cap_drop: tuple[str, ...] = ()
     extra_hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def interpolated(self) -> frozenset[str]:
-        """Environment names whose value the file builds from `${…}`."""
-        return frozenset(self.sources)
 
     @property
     def from_repository(self) -> bool:

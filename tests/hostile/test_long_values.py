@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from orchestrator.compose.policy.keys import SERVICE
+from orchestrator.compose.policy.keys import TABLES
 from orchestrator.compose.services.stack import read
 from orchestrator.compose.syntax.casts import boolean, duration, go_duration, integer, nearest, number, size, whole
 from orchestrator.compose.syntax.load import MAX_BYTES, Node
@@ -23,7 +23,7 @@ READERS: tuple[Callable[[Node], object], ...] = (
     size,
     whole,
     lambda node: go_duration(str(node.value)),
-    lambda node: nearest(str(node.value), SERVICE),
+    lambda node: nearest(str(node.value), TABLES["service"]),
 )
 
 
@@ -40,7 +40,7 @@ def test_every_scalar(pattern: str) -> None:
         try_it(partial(reader, node))
 
 
-@pytest.mark.parametrize("key", sorted(SERVICE))
+@pytest.mark.parametrize("key", sorted(TABLES["service"]))
 def test_every_key_of_a_service(key: str) -> None:
     text = f'services: {{a: {{image: x, {key}: "{"1" * LENGTH}"}}}}\n'
     try_it(lambda: read({"compose.yaml": text.encode()}, "compose.yaml", {}))

@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestrator.compose.policy.keys import INSTEAD, TABLES, Rule, Word
-from orchestrator.compose.syntax.casts import (
-    nearest,
-)
+from orchestrator.compose.syntax.casts import nearest
 from orchestrator.compose.syntax.load import Node
 from orchestrator.preview.errors import ComposeError, Place, brief
 
@@ -30,21 +28,16 @@ class Verdict:
         return self.word is Word.DENY
 
 
-def judge(kind: str, node: Node, table: Mapping[str, Rule]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The keys of `node` to read, and a note for each one that is left out, capped or decided by previewd.
+def judge(root: Node) -> Iterator[str]:
+    """A note for each key of a project's tree that is left out, capped or decided by previewd.
 
-    Keys further below are judged with it. Raises ComposeError for the first key that is denied, unknown, or not read
-    yet.
+    Raises ComposeError for the first key that is denied, unknown, or not read yet.
     """
-    name = kind or next(name for name, known in TABLES.items() if known is table)
-    notes: list[str] = []
-    _refuse_zero_bytes(node)
-    for verdict in verdicts(node, name):
+    _refuse_zero_bytes(root)
+    for verdict in verdicts(root):
         if verdict.refused:
             raise ComposeError(verdict.place, verdict.message, verdict.remedy)
-        notes.append(f"{verdict.place}: {verdict.message}")
-    keys = node.value if isinstance(node.value, dict) else {}
-    return frozenset(key for key in keys if key in table and table[key].word is not Word.STRIP), tuple(notes)
+        yield f"{verdict.place}: {verdict.message}"
 
 
 def verdicts(node: Node, name: str = "top") -> Iterator[Verdict]:

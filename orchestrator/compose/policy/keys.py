@@ -450,8 +450,6 @@ TABLES: Mapping[str, Mapping[str, Rule]] = {
 }
 """Every table by its name. `x-…` keys may stand in each of them and mean nothing."""
 
-SERVICE, BUILD, TOP, NETWORK, VOLUME = _SERVICE, _BUILD, _TOP, _NETWORK, _VOLUME
-
 INSTEAD = (
     "Make it a service of its own that ends, and let this one name it in `depends_on` "
     "with `condition: service_completed_successfully`."

@@ -153,11 +153,6 @@ def made(value: Scalar | tuple[Node, ...] | dict[str, Node], at: Node) -> Node:
     return Node(value=value, place=at.place, variables=at.variables)
 
 
-def at_path(node: Node, path: str) -> Node:
-    """The node as the child `path` of where it stands."""
-    return replace(node, place=replace(node.place, path=path))
-
-
 def distinct(children: Iterable[Node], key: Callable[[Node], str]) -> tuple[Node, ...]:
     """Each key once: the last of those that share it, where the first of them stood."""
     return tuple({key(child): child for child in children}.values())

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from orchestrator.compose.schema import short_forms
-from orchestrator.compose.schema.shapes import NAME, Anything, Leaf, Listing, Record, Shape, Table
+from orchestrator.compose.schema.shapes import NAME, Leaf, Listing, Record, Shape, Table
 from orchestrator.compose.syntax.casts import (
     boolean,
     duration_text,
@@ -195,7 +195,6 @@ LABEL = Leaf(read=_text_or_empty, nullable=True)
 OPTION = Leaf(read=_number_text)
 LOG_OPTION = Leaf(read=_option_or_empty, nullable=True)
 VARIABLE = Leaf(read=_text_or_nothing, nullable=True)
-ANYTHING = Anything()
 
 TEXTS = Listing(item=TEXT)
 MANY_TEXTS = Listing(item=TEXT, repeats=True)

@@ -85,7 +85,6 @@ def read_service(name: str, node: Node, frame: Frame, findings: Findings) -> Ser
         place=node.place,
         build=build,
         awaited=build is None and names_commit(found["image"], frame.variables),
-        image_variables=found["image"].variables if "image" in found else frozenset(),
         networks=_networks(found),
         network_service=_network_service(found.get("network_mode")),
         replicas=_replicas(found),

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from orchestrator.compose.model import Build, Network, PreviewBlock, Service, Stack
 from orchestrator.compose.policy.judge import judge
-from orchestrator.compose.policy.keys import TABLES
 from orchestrator.compose.project.consistency import check
 from orchestrator.compose.project.paths import inside
 from orchestrator.compose.project.project import Project, project
@@ -92,8 +91,7 @@ def _judge(found: Project, active: Mapping[str, Node], findings: Findings) -> No
     """Holds what starts, and what it may use, against the policy. A service with an inactive profile asks nothing."""
     root = mapping(found.root)
     judged = replace(found.root, value={**root, "services": replace(root["services"], value=dict(active))})
-    _, notes = judge("top", judged, TABLES["top"])
-    findings.notes.extend(notes)
+    findings.notes.extend(judge(judged))
     for section, driver in _DRIVERS.items():
         for node in found.section(section).values():
             _check_driver(node, driver)

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.cli import app
 from orchestrator.cli.check import _quote, _value
 from orchestrator.compose.check import Finding
-from orchestrator.compose.database import masked
+from orchestrator.compose.database.urls import masked
 from orchestrator.preview.errors import Place
 from tests.support import apps
 from tests.support.apps import recognisable

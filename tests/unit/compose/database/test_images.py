@@ -2,14 +2,8 @@
 
 import pytest
 
-from orchestrator.compose.database import (
-    DatabaseUrls,
-    ServerFacts,
-    container_urls,
-    is_postgres,
-    placement,
-    requirements,
-)
+from orchestrator.compose.database import DatabaseUrls, ServerFacts, container_urls, is_postgres, placement
+from orchestrator.compose.database.images import requirements
 from orchestrator.compose.inject import Facts
 from orchestrator.compose.model import DatabaseMode
 from orchestrator.compose.prepare import Prepared, prepare

@@ -5,7 +5,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from orchestrator.codebase.python.packages import Driver
-from orchestrator.compose.database import DatabaseUrls, forms, placement, replaced_service, rewrite
+from orchestrator.compose.database import DatabaseUrls, forms, placement, rewrite
+from orchestrator.compose.database.detection import replaced_service
 from orchestrator.compose.model import Stack
 from tests.unit.compose.support import stack_of
 

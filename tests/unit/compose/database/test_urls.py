@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from orchestrator.compose.database import DatabaseUrls, masked, read_url
+from orchestrator.compose.database.urls import DatabaseUrls, masked, read_url
 
 OWN = DatabaseUrls(host="own", port=5433, user="pv", password="p-w_d", database="pv_1")
 LOGIN = "pv:p-w_d@own:5433/pv_1"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.compose.policy.judge import NOT_YET, verdicts
-from orchestrator.compose.policy.keys import SERVICE, TABLES, Rule, Word
+from orchestrator.compose.policy.keys import TABLES, Rule, Word
 from orchestrator.compose.services.service import HANDLED
 from orchestrator.compose.syntax.load import load
 from orchestrator.preview.errors import ComposeError
@@ -17,7 +17,7 @@ from tests.unit.compose.support import service_of, stack_of
 
 
 def test_every_key_that_is_taken_has_a_reader_or_is_refused_by_name() -> None:
-    taken = {key for key, rule in SERVICE.items() if rule.word in (Word.OK, Word.CAP, Word.OWN)}
+    taken = {key for key, rule in TABLES["service"].items() if rule.word in (Word.OK, Word.CAP, Word.OWN)}
     assert taken == HANDLED | NOT_YET["service"]
     assert not HANDLED & NOT_YET["service"]
 
@@ -141,7 +141,7 @@ STRIPPED: Mapping[str, str] = {
 
 
 def test_every_word_is_tried_below() -> None:
-    found = {word: {key for key, rule in SERVICE.items() if rule.word is word} for word in Word}
+    found = {word: {key for key, rule in TABLES["service"].items() if rule.word is word} for word in Word}
     assert found[Word.DENY] == DENIED.keys()
     assert found[Word.STRIP] == STRIPPED.keys()
 

@@ -48,7 +48,7 @@ def test_variables_win_over_dotenv_and_only_dotenv_fills_the_rest() -> None:
     stack = stack_of(text, {"A": "given"}, __env="A=file\nB=file\nD=file\n")
     service = stack.services["a"]
     assert service.environment == {"A": "given", "B": "file", "C": "", "D": "file"}
-    assert service.interpolated == {"A", "B", "C", "D"}
+    assert service.sources.keys() == {"A", "B", "C", "D"}
     assert service.unset == {"E"}
     assert stack.warnings == (
         "compose.yaml:7:10 services.a.environment.C: the variable C has no value; it is read as empty.",
