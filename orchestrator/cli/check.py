@@ -180,7 +180,7 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
         yield Padding(_summary(report), (0, 0, 0, 2))
     for title, findings, style in (
         ("Missing, and maybe needed", report.warnings, "yellow"),
-        ("Not as Compose does it", report.changes, "cyan"),
+        ("Not as the file says", report.changes, "cyan"),
     ):
         if findings:
             yield Text()

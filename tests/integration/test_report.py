@@ -463,3 +463,11 @@ async def test_what_changes_while_it_is_told_is_told_before_the_rest_of_the_old(
     assert "Preview ready" in world.comments[0]
     assert await world.row_is_told()
     assert world.untold == []
+
+
+async def test_a_key_without_effect_is_told_on_the_pull_request(world: Told) -> None:
+    world.files["compose.yaml"] += b"\nx-preview:\n  ttl: 72h\n"
+    await world.converge()
+    await world.tell()
+    (comment,) = world.comments
+    assert "x-preview.ttl: `ttl` is understood, but has no effect yet" in comment.replace("\\", "")

@@ -12,7 +12,7 @@ from orchestrator.compose.project.consistency import check
 from orchestrator.compose.project.paths import inside
 from orchestrator.compose.project.project import Project, project
 from orchestrator.compose.services.service import Findings, Frame, read_service
-from orchestrator.compose.services.x_preview import named_services, read_preview
+from orchestrator.compose.services.x_preview import named_services, read_preview, without_effect
 from orchestrator.compose.syntax.casts import boolean, mapping, nearest, refuse, text
 from orchestrator.compose.syntax.load import Node
 
@@ -47,12 +47,13 @@ def read(files: Mapping[str, bytes], path: str, variables: Mapping[str, str]) ->
     found = project(files, path, variables)
     if not found.section("services"):
         raise refuse(found.root, "the file has no services", "Add a `services:` section with one service at least.")
-    preview = _preview(found)
+    block = mapping(found.root).get("x-preview")
+    preview = _preview(block, found.section("services"))
     active = starting(found)
     if len(active) > _MAX_SERVICES:
         node = mapping(found.root)["services"]
         raise refuse(node, f"{len(active)} services; the limit is {_MAX_SERVICES}", "Leave some out of the preview.")
-    findings = Findings(warnings=[*found.warnings, *_misspelt(found.root)])
+    findings = Findings(warnings=[*found.warnings, *_misspelt(found.root)], notes=[*without_effect(block)])
     _judge(found, active, findings)
     check(found, active)
     frame = replace(Frame.of(found), commit_image=preview.image)
@@ -74,12 +75,10 @@ def starting(found: Project) -> Mapping[str, Node]:
     return found.active(named_services(mapping(found.root).get("x-preview")))
 
 
-def _preview(found: Project) -> PreviewBlock:
-    block = mapping(found.root).get("x-preview")
+def _preview(block: Node | None, services: Mapping[str, Node]) -> PreviewBlock:
     if block is None or block.value is None:
         return PreviewBlock()
     preview = read_preview(block)
-    services = found.section("services")
     if preview.service is not None and preview.service not in services:
         node = mapping(block)["service"]
         remedy = nearest(text(node), services) or f"Name one of {', '.join(services)}."

@@ -4,7 +4,7 @@ Pure; `stack` calls it. Its form is the contract that README shows; an unknown k
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from orchestrator.codebase.python.packages import Driver
@@ -19,6 +19,13 @@ _HEALTH = re.compile(r"/(?!/)[!-~]*")
 """A path of this host: with two slashes in front it would name another one."""
 
 
+_NO_EFFECT_YET: Mapping[str, str] = {
+    "ttl": "a preview stays until its pull request is closed",
+    "sleep": "a preview goes on running while nobody visits it",
+}
+"""Keys that are read, and what holds instead of what they say."""
+
+
 def read_preview(node: Node) -> PreviewBlock:
     """The block, with every value checked. What it does not say stays None and is found out later."""
     return PreviewBlock(**_fields(node, _PREVIEW))
@@ -29,6 +36,14 @@ def named_services(block: Node | None) -> frozenset[str]:
     found = _pairs(block)
     named = (found.get("service"), _pairs(found.get("database")).get("service"))
     return frozenset(node.value for node in named if node is not None and isinstance(node.value, str))
+
+
+def without_effect(block: Node | None) -> Iterator[str]:
+    """A note for each key that nothing acts upon yet: silence would be taken for a promise."""
+    found = _pairs(block)
+    for key, instead in _NO_EFFECT_YET.items():
+        if key in found and found[key].value is not None:
+            yield f"{found[key].place}: `{key}` is understood, but has no effect yet: {instead}."
 
 
 def declared_secrets(files: Mapping[str, bytes], path: str) -> tuple[str, ...]:

@@ -424,3 +424,19 @@ def test_a_limit_above_the_usual_is_told(tmp_path: Path, capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert "`mem_limit` is taken as 1g, not 64g" in said
     assert "compose.yaml:2" in said
+
+
+def test_a_key_without_effect_is_told_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        "services: {a: {image: x, expose: [80]}}\nx-preview:\n  ttl: 72h\n  sleep: 30m\n"
+    )
+    told = report(capsys, str(tmp_path))["changes"]
+    assert [(each["place"]["line"], each["place"]["path"], each["quoted"]) for each in told] == [
+        (3, "x-preview.ttl", "  ttl: 72h"),
+        (4, "x-preview.sleep", "  sleep: 30m"),
+    ]
+    assert all("has no effect yet" in each["message"] for each in told)
+    assert app.run(["check", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "Not as the file says\n  `ttl` is understood, but has no effect yet" in said
+    assert "compose.yaml:3" in said

@@ -247,6 +247,14 @@ x-preview:
     assert (block.ttl, block.sleep) == (72 * 3600, 1800)
 
 
+def test_what_the_preview_block_says_in_vain_is_told() -> None:
+    stack = stack_of(ONE + "x-preview:\n  ttl: 72h\n  sleep: 30m\n")
+    ttl, sleep = stack.notes
+    assert ttl.startswith("compose.yaml:5:8 x-preview.ttl: `ttl` is understood, but has no effect yet: a preview stays")
+    assert sleep.startswith("compose.yaml:6:10 x-preview.sleep: `sleep` is understood, but has no effect yet: ")
+    assert not stack_of(ONE + "x-preview: {ttl: , port: 80}\n").notes
+
+
 @pytest.mark.parametrize(
     ("block", "what"),
     [
