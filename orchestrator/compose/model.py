@@ -148,7 +148,6 @@ class Healthcheck:
     timeout: float | None = None
     retries: int | None = None
     start_period: float | None = None
-    start_interval: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

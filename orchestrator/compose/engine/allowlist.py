@@ -105,7 +105,7 @@ def _allowed(around: Surroundings) -> _Object:
 
 def _allowed_healthcheck() -> _Object:
     keys = dict.fromkeys(("Timeout", "StartPeriod", "Retries"), _is_time)
-    return _Object({"Test": _are_texts, "Interval": _is_interval, "StartInterval": _is_interval, **keys})
+    return _Object({"Test": _are_texts, "Interval": _is_interval, **keys})
 
 
 def _allowed_host_config(around: Surroundings) -> _Object:

@@ -105,7 +105,7 @@ def _dependency(node: Node) -> Dependency:
 
 
 def _healthcheck(node: Node) -> Healthcheck:
-    readers = {"timeout": _time, "start_period": _time, "interval": _interval, "start_interval": _interval}
+    readers = {"timeout": _time, "start_period": _time, "interval": _interval}
     found = mapping(node)
     if "disable" in found and boolean(found["disable"]):
         return Healthcheck(test=("NONE",))

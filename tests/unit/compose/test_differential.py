@@ -516,14 +516,15 @@ def _seconds(written: str) -> float:
 
 
 def _check(check: Healthcheck) -> dict[str, Any]:
-    found = {key: getattr(check, key) for key in ("interval", "timeout", "retries", "start_period", "start_interval")}
+    found = {key: getattr(check, key) for key in ("interval", "timeout", "retries", "start_period")}
     return {"test": list(check.test), **{key: value for key, value in found.items() if value is not None}}
 
 
 def _their_check(check: dict[str, Any]) -> dict[str, Any]:
     if check.get("disable"):
         return {"test": ["NONE"]}
-    found = {key: _seconds(value) if isinstance(value, str) else value for key, value in check.items()}
+    taken = {key: value for key, value in check.items() if key != "start_interval"}
+    found = {key: _seconds(value) if isinstance(value, str) else value for key, value in taken.items()}
     return {"test": [], **found}
 
 

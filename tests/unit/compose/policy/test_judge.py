@@ -183,7 +183,7 @@ def test_a_stripped_key_is_said(key: str) -> None:
         ("tmpfs: /x:mode=1777,size=8g", "`tmpfs` is taken as size=1g"),
         ("volumes: [{type: tmpfs, target: /x, tmpfs: {size: 8g}}]", "`size` is taken as 1g, not 8g: "),
         ("healthcheck: {test: x, interval: 10ms}", "`interval` is taken as 1s, not 10ms: "),
-        ("healthcheck: {test: x, start_interval: 10ms}", "`start_interval` is taken as 1s"),
+        ("healthcheck: {test: x, start_interval: 10ms}", "`start_interval` is not used"),
         ("scale: 100", "`scale` is taken as 10, not 100: "),
         ("pre_stop: [{command: x}]", "when a push replaces the container: a teardown ends everything at once"),
         ("ulimits: {nofile: 2000000}", "`ulimits` is taken as nofile 1048576, not 2000000: "),
