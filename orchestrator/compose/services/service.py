@@ -1,6 +1,6 @@
 """One entry of `services`, from its node to a `Service`: one small reader for each key.
 
-Pure; `read` calls it with the long form of a service that the policy has let through and `consistency` has looked at.
+Pure; `stack` calls it with the long form of a service that the policy has let through and `consistency` has looked at.
 """
 
 import re
