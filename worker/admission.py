@@ -18,7 +18,7 @@ from orchestrator.preview.names import Names, preview_of_database
 from orchestrator.preview.state import PreviewId, Resource
 from orchestrator.runtime.settings import Settings
 from orchestrator.store.claims import Claim
-from orchestrator.store.line import Standing
+from orchestrator.store.line import LineSnapshot
 from orchestrator.store.owned import Owned
 from worker.context.context import WorkerContext
 from worker.deployment.deployment import Deployment
@@ -36,10 +36,10 @@ async def enter(context: WorkerContext, claim: Claim, row: Owned, commit: str, r
     settings, machine = context.settings, context.machine.look()
     postgres = await _ask_postgres(context) if Resource.CONNECTIONS in row.line_needs else None
 
-    def judge(standing: Standing, own: Entry) -> NoRoom | None:
-        rivals = [each for each in standing.line if postgres or each.called or not _needs_connections(each)]
-        found = _room(settings, standing, machine, postgres)
-        turns = walk(fair_order((*rivals, own), standing.served), found.free)
+    def judge(snapshot: LineSnapshot, own: Entry) -> NoRoom | None:
+        rivals = [each for each in snapshot.line if postgres or each.called or not _needs_connections(each)]
+        found = _room(settings, snapshot, machine, postgres)
+        turns = walk(fair_order((*rivals, own), snapshot.served), found.free)
         lacks = next(turn.lacks for turn in turns if turn.entry is own)
         return None if lacks is None else NoRoom(found.said[lacks], lacks)
 
@@ -55,10 +55,10 @@ async def require_connections(deployment: Deployment) -> None:
         raise budget
     if deployment.database_name in budget.granted:
         return
-    standing = await context.store.line.read(context.settings.subnet_pool)
-    before = standing.promised - {preview}
-    if preview not in standing.promised:  # it never waited: all those who do come first
-        before |= {entry.preview for entry in standing.line if _needs_connections(entry)}
+    snapshot = await context.store.line.read(context.settings.subnet_pool)
+    before = snapshot.promised - {preview}
+    if preview not in snapshot.promised:  # it never waited: all those who do come first
+        before |= {entry.preview for entry in snapshot.line if _needs_connections(entry)}
     if budget.free < (1 + _ungranted(context.settings, before, budget)) * needed:
         raise NoConnectionsLeft(budget.refusal(needed) + leaked(Resource.CONNECTIONS, postgres.orphans))
 
@@ -73,10 +73,10 @@ async def move_up(context: WorkerContext) -> None:
     """Call up those for whom there is room by now, and tell the others how the line has moved."""
     if await context.store.line.is_empty():
         return
-    machine, standing = context.machine.look(), await context.store.line.read(context.settings.subnet_pool)
-    postgres = await _ask_postgres(context) if any(map(_needs_connections, standing.line)) else None
-    found = _room(context.settings, standing, machine, postgres)
-    turns = walk(fair_order(standing.line, standing.served), found.free)
+    machine, snapshot = context.machine.look(), await context.store.line.read(context.settings.subnet_pool)
+    postgres = await _ask_postgres(context) if any(map(_needs_connections, snapshot.line)) else None
+    found = _room(context.settings, snapshot, machine, postgres)
+    turns = walk(fair_order(snapshot.line, snapshot.served), found.free)
     free = [turn.entry for turn in turns if turn.lacks is None]
     called = [entry for entry in free if not (entry.called or entry.resting)]
     for entry in called:
@@ -113,13 +113,13 @@ async def _ask_postgres(context: WorkerContext) -> _Postgres:
     return _Postgres(budget=budget, orphans=sum(owner is not None and owner not in owners for owner in found))
 
 
-def _room(settings: Settings, standing: Standing, machine: Machine, postgres: _Postgres | None) -> Room:
-    found = room(_limits(settings), standing.use, machine)
+def _room(settings: Settings, snapshot: LineSnapshot, machine: Machine, postgres: _Postgres | None) -> Room:
+    found = room(_limits(settings), snapshot.use, machine)
     if postgres is None:
         return found
     if isinstance(postgres.budget, TemporaryError):
         return without_connections(found, postgres.budget.message)
-    promised = _ungranted(settings, standing.promised, postgres.budget)
+    promised = _ungranted(settings, snapshot.promised, postgres.budget)
     return with_connections(
         found, postgres.budget, settings.connections_per_preview, promised=promised, orphans=postgres.orphans
     )

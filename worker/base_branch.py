@@ -98,7 +98,7 @@ class BaseBranch:
         """That of the template which this commit is to fill."""
         return template(context.settings.instance, pull.repository, f"{pull.base_branch}\0{pull.head_commit}")
 
-    async def lack(self, context: WorkerContext, claim: Claim, error: NoRoom) -> None:  # noqa: ARG002 - see Subject
+    async def no_room(self, context: WorkerContext, claim: Claim, error: NoRoom) -> None:  # noqa: ARG002 - see Subject
         """It stands in no line. Raises Unavailable, which no number of tries exhausts."""
         raise Unavailable(error.message, LOOK_SECONDS) from error
 

@@ -36,7 +36,14 @@ from worker.deployment.explain import explain
 from worker.deployment.gate import Gate, Look
 from worker.deployment.journal import Journal
 from worker.pull_request import PullRequest
-from worker.serving import ServingFailure, find_failure, keep_serving, lead_away, require_another_life, tell
+from worker.serving import (
+    ServingFailure,
+    find_failure,
+    hide_failed,
+    keep_serving,
+    require_no_crash_loop,
+    tell_why_again,
+)
 from worker.steps import teardown
 
 MAX_ATTEMPTS = 4
@@ -70,7 +77,7 @@ class Subject(Protocol):
     def database_name(self, context: WorkerContext, claim: Claim, pull: Pull) -> str:
         """What the database is called that the commit's containers find."""
 
-    async def lack(self, context: WorkerContext, claim: Claim, error: NoRoom) -> None:
+    async def no_room(self, context: WorkerContext, claim: Claim, error: NoRoom) -> None:
         """There is no room for it."""
 
     async def withdraw(self, context: WorkerContext, claim: Claim) -> None:
@@ -161,7 +168,7 @@ async def _look(context: WorkerContext, claim: Claim, subject: Subject, row: Own
         return await subject.look(context, claim.preview)
     except ForgeUnavailable:
         if (failure := await find_failure(context, claim, row)) is not None:
-            await lead_away(claim, failure)
+            await hide_failed(claim, failure)
         raise
 
 
@@ -172,7 +179,7 @@ async def _deploy(context: WorkerContext, claim: Claim, subject: Subject, row: O
         await claim.settle(gate.generation)
         return
     if failure is not None:
-        await lead_away(claim, failure)
+        await hide_failed(claim, failure)
     # Also after it had to wait in line, or a worker was killed while it was at it: what served is this very commit.
     again = failure if row.serving_commit == pull.head_commit and not row.is_forced else None
     reason = f"{again.reason}; it is brought up again" if again else f"commit {pull.head_commit[:12]} is to run"
@@ -182,7 +189,7 @@ async def _deploy(context: WorkerContext, claim: Claim, subject: Subject, row: O
         else:
             await claim.settle(gate.generation)
     except NoRoom as error:
-        await subject.lack(context, claim, error)
+        await subject.no_room(context, claim, error)
 
 
 async def _is_answered(context: WorkerContext, claim: Claim, subject: Subject, row: Owned, pull: Pull) -> bool:
@@ -224,8 +231,8 @@ async def _bring_up(deployment: Deployment, subject: Subject, failure: ServingFa
     context, claim = deployment.context, deployment.claim
     try:
         if failure is not None:
-            await tell(deployment, failure)
-            await require_another_life(deployment, failure)
+            await tell_why_again(deployment, failure)
+            await require_no_crash_loop(deployment, failure)
         for step, run in subject.steps:
             await deployment.enter(step, STATE_DURING[step])
             await run(deployment)

@@ -47,7 +47,7 @@ class PullRequest:
         """The preview's own."""
         return context.names(claim.preview).database
 
-    async def lack(self, context: WorkerContext, claim: Claim, error: NoRoom) -> None:
+    async def no_room(self, context: WorkerContext, claim: Claim, error: NoRoom) -> None:
         """It waits in line."""
         await admission.join(context, claim, error)
 

@@ -17,7 +17,7 @@ from orchestrator.preview.state import PreviewId, State
 from orchestrator.reporting.comment import Feedback, render
 from orchestrator.reporting.deployments import deployments
 from orchestrator.runtime import fence
-from orchestrator.store.reports import FINAL, Said, Told
+from orchestrator.store.reports import FINAL, ReportClaim, Said
 from worker.context.context import WorkerContext
 
 TELL_SECONDS = 15.0
@@ -41,7 +41,7 @@ class News:
     preview: Preview
     newest: Deployment | None
     feedback: Feedback
-    told: Told
+    told: ReportClaim
 
 
 async def report(context: WorkerContext, preview_id: PreviewId) -> None:
@@ -56,7 +56,7 @@ async def report(context: WorkerContext, preview_id: PreviewId) -> None:
             _log.info("report lost: another worker may tell by now", preview=str(preview_id))
 
 
-async def _tell(context: WorkerContext, preview_id: PreviewId, told: Told) -> None:
+async def _tell(context: WorkerContext, preview_id: PreviewId, told: ReportClaim) -> None:
     preview = await context.queries.preview(preview_id)
     if preview is None:
         return
@@ -146,7 +146,7 @@ def _wanted(news: News) -> list[ForgeDeployment]:
     )
 
 
-async def _gather(context: WorkerContext, preview: Preview, told: Told) -> News:
+async def _gather(context: WorkerContext, preview: Preview, told: ReportClaim) -> News:
     history = await context.queries.deployments(preview.id, limit=1)
     newest = history[0] if history else None
     settings = context.settings

@@ -1,6 +1,6 @@
-"""What serves, held against the Engine before it is believed, and what is done when it has found.
+"""What serves, held against the Engine before it is believed, and what is done when it has failed.
 
-A container's address may be another's as soon as it has ended, so visitors are led away first. The commit that is
+A container's address may be another's as soon as it has ended, so the route is hidden first. The commit that is
 wanted is then brought up again by the usual steps (`converge`); an older one, which may go on serving while the newest
 cannot, has its containers started again and is routed to where they are now.
 """
@@ -25,8 +25,8 @@ from worker.containers.endings import LOG_TAIL
 from worker.context.context import WorkerContext
 from worker.deployment.deployment import Deployment
 
-LIVES = 3
-LIVES_WITHIN = timedelta(minutes=10)
+MAX_RESTARTS = 3
+RESTARTS_WITHIN = timedelta(minutes=10)
 """A commit that came up so often, so lately, and ended by itself again, is not brought up once more."""
 
 _log = structlog.get_logger()
@@ -56,28 +56,28 @@ async def find_failure(context: WorkerContext, claim: Claim, row: Owned) -> Serv
     return ServingFailure(failure=found, lines=lines)
 
 
-async def lead_away(claim: Claim, found: ServingFailure) -> None:
+async def hide_failed(claim: Claim, found: ServingFailure) -> None:
     """Lead nobody to an address that may be another's by now."""
     _log.info("what serves has failed", preview=str(claim.preview), reason=found.reason)
     if found.failure.is_routed:
         await claim.serving.hide()
 
 
-async def require_another_life(deployment: Deployment, found: ServingFailure) -> None:
+async def require_no_crash_loop(deployment: Deployment, found: ServingFailure) -> None:
     """Raises LaunchError when this commit ends by itself again and again."""
     if (
         found.failure.by_itself
-        and await deployment.claim.deployments.times_ready(deployment.commit, LIVES_WITHIN) >= LIVES
+        and await deployment.claim.deployments.times_ready(deployment.commit, RESTARTS_WITHIN) >= MAX_RESTARTS
     ):
-        minutes = int(LIVES_WITHIN.total_seconds() // 60)
+        minutes = int(RESTARTS_WITHIN.total_seconds() // 60)
         raise LaunchError(
-            f"{found.reason}, after it had come up {LIVES} times within {minutes} minutes",
+            f"{found.reason}, after it had come up {MAX_RESTARTS} times within {minutes} minutes",
             "see its last lines, and push a commit that stays up",
             found.lines,
         )
 
 
-async def tell(deployment: Deployment, found: ServingFailure) -> None:
+async def tell_why_again(deployment: Deployment, found: ServingFailure) -> None:
     """Say in the log and on the pull request why a commit that was ready is brought up again."""
     await deployment.secret(DATABASE_PASSWORD)  # loads all of them, so that none is told
     said = deployment.journal.clean(f"it is brought up again, because {found.reason}")
@@ -93,7 +93,7 @@ async def keep_serving(context: WorkerContext, claim: Claim) -> None:
     found = await find_failure(context, claim, row)
     if found is None or not found.failure.is_routed:
         return
-    await lead_away(claim, found)
+    await hide_failed(claim, found)
     upstream = None if found.failure.soon else await _start_again(context, claim, row)
     if upstream is not None:
         _log.info("started again", preview=str(claim.preview), upstream=upstream)

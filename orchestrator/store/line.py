@@ -30,7 +30,7 @@ _JUDGING, _TELLING = 0x6C696E65, 0x74656C6C
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class LineSnapshot:
     """The line and what is taken of the machine, as our own database knows it, at one moment."""
 
     line: tuple[Entry, ...]
@@ -49,7 +49,7 @@ class Line:
         async with self._autocommit.connect() as connection:
             return not await connection.scalar(select(exists().where(_stands_in_line())))
 
-    async def read(self, pool: IPv4Network) -> Standing:
+    async def read(self, pool: IPv4Network) -> LineSnapshot:
         """Who waits. `pool` is where networks are cut from."""
         async with self._autocommit.connect() as connection:
             return (await _read(connection, pool, None))[0]
@@ -82,7 +82,7 @@ class ClaimedPlace:
         self._lease, self._judging = lease, judging
 
     async def let_in(
-        self, commit: str, why: str, pool: IPv4Network, judge: Callable[[Standing, Entry], NoRoom | None]
+        self, commit: str, why: str, pool: IPv4Network, judge: Callable[[LineSnapshot, Entry], NoRoom | None]
     ) -> None:
         """Give the preview a slot and put it into the queue, unless `judge` finds that it has to wait.
 
@@ -104,8 +104,8 @@ class ClaimedPlace:
     async def join(self, error: NoRoom, pool: IPv4Network, seconds: float) -> None:
         """Let the preview wait, since when it does already; it is called, or looks by itself in `seconds`."""
         async with self._lease.owned() as (connection, row):
-            standing, own = await _around(connection, pool, self._lease.preview)
-            place = place_of(fair_order((*standing.line, own), standing.served), own, error.lacks)
+            snapshot, own = await _around(connection, pool, self._lease.preview)
+            place = place_of(fair_order((*snapshot.line, own), snapshot.served), own, error.lacks)
             values = {
                 "line_joined_at": own.joined_at,
                 "line_needs": sorted({*row.line_needs, error.lacks}),
@@ -116,27 +116,27 @@ class ClaimedPlace:
             await advance(connection, row, State.WAITING, reason(error.lacks, place, error.message), values)
 
 
-async def _judged(connection: AsyncConnection, pool: IPv4Network, asking: PreviewId) -> tuple[Standing, Entry]:
+async def _judged(connection: AsyncConnection, pool: IPv4Network, asking: PreviewId) -> tuple[LineSnapshot, Entry]:
     """As `_around`, while nobody else is let in: until the transaction ends."""
     await connection.execute(select(func.pg_advisory_xact_lock(_JUDGING)))
     return await _around(connection, pool, asking)
 
 
-async def _around(connection: AsyncConnection, pool: IPv4Network, asking: PreviewId) -> tuple[Standing, Entry]:
+async def _around(connection: AsyncConnection, pool: IPv4Network, asking: PreviewId) -> tuple[LineSnapshot, Entry]:
     """The line without `asking`, and its entry, whether or not it stands in line."""
-    standing, (own,) = await _read(connection, pool, asking)
-    return standing, own
+    snapshot, (own,) = await _read(connection, pool, asking)
+    return snapshot, own
 
 
 async def _read(
     connection: AsyncConnection, pool: IPv4Network, asking: PreviewId | None
-) -> tuple[Standing, Sequence[Entry]]:
+) -> tuple[LineSnapshot, Sequence[Entry]]:
     condition = _stands_in_line() if asking is None else or_(_stands_in_line(), this(asking))
     rows = (await connection.execute(_ENTRIES.where(condition))).all()
     use = (await connection.execute(_USE, {"pool": pool})).one()
     served = (await connection.execute(_SERVED)).all() if rows else ()
     entries = [_entry(row) for row in rows]
-    standing = Standing(
+    snapshot = LineSnapshot(
         line=tuple(entry for entry in entries if entry.preview != asking),
         served={row.repository: row.at for row in served},
         use=Use(
@@ -152,7 +152,7 @@ async def _read(
         ),
         promised=frozenset(map(PreviewId.parse, use.promised)),
     )
-    return standing, [entry for entry in entries if entry.preview == asking]
+    return snapshot, [entry for entry in entries if entry.preview == asking]
 
 
 def _waits() -> ColumnElement[bool]:

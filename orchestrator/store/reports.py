@@ -36,7 +36,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ReportClaim:
     """What the forge knows of a preview. Comment and status are hashes of their texts, deployments go by commit."""
 
     comment_id: int | None
@@ -67,7 +67,7 @@ class Reports:
         async with self._engine.connect() as connection:
             return [PreviewId(row.repository, row.number) for row in await connection.execute(query)]
 
-    async def begin(self, preview: PreviewId) -> Told | None:
+    async def begin(self, preview: PreviewId) -> ReportClaim | None:
         """Claim to tell of this preview; None while somebody else does, and before it may be told of again."""
         statement = (
             update(previews)
@@ -88,7 +88,7 @@ class Reports:
         if row is None:
             return None
         claim.extend(sent_at, CLAIM_SECONDS)
-        return Told(
+        return ReportClaim(
             fence=claim,
             comment_id=row.comment_id,
             comment=row.reported,

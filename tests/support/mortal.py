@@ -22,7 +22,7 @@ from orchestrator.runtime import fence
 from orchestrator.runtime.fence import LEASE_SECONDS, Fence
 from orchestrator.store.claims import Claim
 from orchestrator.store.queries import Queries
-from orchestrator.store.reports import Told
+from orchestrator.store.reports import ReportClaim
 from orchestrator.store.store import Store
 from tests.support.faults import ANY_CALL, Fault, Mode, Moment, Place, hand_of, is_record
 from tests.support.intercept import intercept
@@ -115,7 +115,7 @@ class Mortal:
         if hand_of(call) in FENCED:
             fence.require()
         answer = await act()
-        if isinstance(answer, Claim | Told):
+        if isinstance(answer, Claim | ReportClaim):
             self._fences.append(answer.fence)
         if isinstance(answer, Claim):
             intercept(answer, lambda name, act: self.passing(f"store.{name}", act))
