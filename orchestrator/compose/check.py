@@ -28,7 +28,6 @@ from orchestrator.compose.route import Route
 from orchestrator.compose.services.service import Findings, Frame, read_service
 from orchestrator.compose.services.stack import find, starting
 from orchestrator.compose.services.x_preview import declared_secrets
-from orchestrator.compose.syntax.casts import mapping
 from orchestrator.compose.syntax.interpolate import interpolated
 from orchestrator.compose.syntax.load import Node, load, without_resets
 from orchestrator.preview.errors import AuthorError, BuildError, ComposeError, Place
@@ -160,7 +159,7 @@ def _refused_parts(files: Mapping[str, bytes], path: str, facts: Facts) -> list[
     except ComposeError:
         return [*map(_finding, missing[:_MOST_REFUSALS]), *_refused_keys(_as_written(files, path, facts))]
     active = starting(found)
-    keys = _refused_keys(_with_services(found.root, active))
+    keys = _refused_keys(found.with_only(active))
     refused, frame = {each.place for each in keys}, Frame.of(found)
     allowed = {name: _allowed(node, refused) for name, node in active.items()}
     values = (finding for name in allowed for finding in _refused_values(name, found, allowed, frame))
@@ -173,13 +172,6 @@ def _as_written(files: Mapping[str, bytes], path: str, facts: Facts) -> Node | N
         return interpolated(without_resets(load(files[path], path)), injected(facts), [])[0]
     except (ComposeError, KeyError):
         return None
-
-
-def _with_services(root: Node, services: Mapping[str, Node]) -> Node:
-    sections = mapping(root)
-    if "services" not in sections:
-        return root
-    return replace(root, value={**sections, "services": replace(sections["services"], value=dict(services))})
 
 
 def _refused_keys(root: Node | None) -> list[Finding]:

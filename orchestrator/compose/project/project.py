@@ -59,6 +59,13 @@ class Project:
         services = self.section("services")
         return {name: node for name, node in services.items() if name in named or self._is_active(node)}
 
+    def with_only(self, services: Mapping[str, Node]) -> Node:
+        """The tree with these services instead of all of them."""
+        root = mapping(self.root)
+        if "services" not in root:
+            return self.root
+        return replace(self.root, value={**root, "services": replace(root["services"], value=dict(services))})
+
     def _is_active(self, service: Node) -> bool:
         profiles = mapping(service).get("profiles") if isinstance(service.value, dict) else None
         names = () if profiles is None or not isinstance(profiles.value, tuple) else profiles.value

@@ -88,9 +88,7 @@ def _preview(block: Node | None, services: Mapping[str, Node]) -> PreviewBlock:
 
 def _judge(found: Project, active: Mapping[str, Node], findings: Findings) -> None:
     """Holds what starts, and what it may use, against the policy. A service with an inactive profile asks nothing."""
-    root = mapping(found.root)
-    judged = replace(found.root, value={**root, "services": replace(root["services"], value=dict(active))})
-    findings.notes.extend(judge(judged))
+    findings.notes.extend(judge(found.with_only(active)))
     for section, driver in _DRIVERS.items():
         for node in found.section(section).values():
             _check_driver(node, driver)
