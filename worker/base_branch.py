@@ -1,7 +1,7 @@
 """The template of a base branch: what its own image, migrations and seed make of an empty database, to copy from.
 
 A base branch is brought up like a pull request, under the number 0 that no pull request has, on a database that is
-called as a template is. Once it answers its health path, its containers go and the database is closed for good. Claim,
+called as a template is. Once it answers its health path, its containers go and the database is closed for good. Lease,
 gate, retries, leak report and removal are thus those of every preview; only nobody is told, and nothing serves.
 
 It never keeps a pull request waiting: it begins when none is under way, takes no slot, and stands behind the line for

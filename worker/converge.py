@@ -1,6 +1,7 @@
 """Bring one preview to what is asked for now: a pull request, or a base branch that others are copied from.
 
-Called by the jobs; arq itself is not known here. This is the file to read first.
+This is the file to read first. Take the lease; ask the forge; then remove, wait, or run the steps and clean up.
+What stops us becomes a recorded state: FAILED for the author's faults, another try for everything else.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from orchestrator.preview.errors import (
     TemporaryError,
     Unavailable,
 )
-from orchestrator.preview.state import STATE_DURING, PreviewId, State
+from orchestrator.preview.state import STATE_DURING, PreviewId, State, may_move
 from orchestrator.preview.trust import Pull, Remove, Run, Wait
 from orchestrator.runtime import fence
 from orchestrator.runtime.concurrency import run_watched
@@ -60,7 +61,7 @@ _log = structlog.get_logger()
 
 
 class Subject(Protocol):
-    """What a preview is of. Claim, gate, retries and removal are the same for both; this is what differs."""
+    """A pull request or a base branch. Lease, gate, retries and removal are the same for both; this differs."""
 
     @property
     def steps(self) -> Steps: ...
@@ -75,10 +76,10 @@ class Subject(Protocol):
         """Be let in, QUEUED with the commit; False when nothing is to be brought up after all."""
 
     def database_name(self, context: WorkerContext, claim: Claim, pull: Pull) -> str:
-        """What the database is called that the commit's containers find."""
+        """The name of the database that the commit's containers connect to."""
 
     async def no_room(self, context: WorkerContext, claim: Claim, error: NoRoom) -> None:
-        """There is no room for it."""
+        """`enter`, or a step, found no room for it."""
 
     async def withdraw(self, context: WorkerContext, claim: Claim) -> None:
         """Take back whatever was on its way up."""
@@ -116,13 +117,11 @@ async def _settle(context: WorkerContext, claim: Claim) -> None:
     generation = await claim.renew()
     subject: Subject = _BASE_BRANCH if claim.preview.is_template else _PULL_REQUEST
     try:
-        await _answer(context, claim, subject, generation)
+        await _answer_or_fail(context, claim, subject, generation)
     except LeaseLost:
         raise
     except Superseded as superseded:
         await claim.deployments.close("superseded", superseded)
-    except AuthorError as error:
-        await _fail(context, claim, subject, generation, error)
     except (TemporaryError, OperatorError) as error:
         await _try_again(context, claim, subject, generation, error)
     except Exception as error:  # noqa: BLE001 - the edge of the job: whatever it is must end in a recorded state
@@ -131,6 +130,14 @@ async def _settle(context: WorkerContext, claim: Claim) -> None:
             _log.exception("a fault of previewd's own", preview=str(claim.preview))
         internal = OperatorError(f"internal error: {type(error).__name__}")
         await _try_again(context, claim, subject, generation, away or internal)
+
+
+async def _answer_or_fail(context: WorkerContext, claim: Claim, subject: Subject, generation: int) -> None:
+    """What cannot be cleaned up after a failed commit is tried again like anything else, and not without end."""
+    try:
+        await _answer(context, claim, subject, generation)
+    except AuthorError as error:
+        await _fail(context, claim, subject, generation, error)
 
 
 async def _answer(context: WorkerContext, claim: Claim, subject: Subject, generation: int) -> None:
@@ -173,19 +180,20 @@ async def _look(context: WorkerContext, claim: Claim, subject: Subject, row: Own
 
 
 async def _deploy(context: WorkerContext, claim: Claim, subject: Subject, row: Owned, gate: Gate, pull: Pull) -> None:
-    answered, failure = await _is_answered(context, claim, subject, row, pull), await find_failure(context, claim, row)
+    answered = await _is_answered(context, claim, subject, row, pull)
+    failure = await find_failure(context, claim, row)
     if answered and (failure is None or row.state is State.FAILED):
         await _stay(context, claim, subject, row, failure)
         await claim.settle(gate.generation)
         return
     if failure is not None:
         await hide_failed(claim, failure)
-    # Also after it had to wait in line, or a worker was killed while it was at it: what served is this very commit.
-    again = failure if row.serving_commit == pull.head_commit and not row.is_forced else None
-    reason = f"{again.reason}; it is brought up again" if again else f"commit {pull.head_commit[:12]} is to run"
+    # The commit that is wanted served already, and failed: a restart, also if it queued or a worker died meanwhile.
+    restarted = failure if row.serving_commit == pull.head_commit and not row.is_forced else None
+    reason = f"{restarted.reason}; it is brought up again" if restarted else f"commit {pull.head_commit[:12]} is to run"
     try:
         if await subject.enter(context, claim, row, pull, reason):
-            await _bring_up(await _open(context, claim, subject, row, gate, pull), subject, again)
+            await _bring_up(await _open(context, claim, subject, row, gate, pull), subject, restarted)
         else:
             await claim.settle(gate.generation)
     except NoRoom as error:
@@ -247,7 +255,7 @@ async def _bring_up(deployment: Deployment, subject: Subject, failure: ServingFa
     await subject.came_up(deployment)
     await claim.settle(deployment.gate.generation)
     if await find_failure(context, claim, await claim.row()) is not None:
-        # What ends while a worker is at it goes unheard.
+        # The event of its end passed over a preview that a worker holds: look once more.
         await context.store.generations.look_once_more(claim.preview)
 
 
@@ -334,5 +342,7 @@ async def _give_up(
     _log.error("given up", preview=str(claim.preview), reason=error.message, remedy=error.remedy)
     with contextlib.suppress(TemporaryError, OperatorError):
         await _withdraw(context, claim, subject)
+    if not may_move((await claim.row()).state, State.FAILED):
+        await claim.advance(State.QUEUED, error.message)  # it waited, or was removed: nothing had begun that may fail
     await claim.advance(State.FAILED, error.message)
     await claim.settle(generation)

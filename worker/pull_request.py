@@ -1,4 +1,4 @@
-"""A pull request as the subject of `converge`: previewed for people, admitted in turn, and its database taken back."""
+"""A pull request, for `converge`: it needs a slot, serves visitors, and gets its database back when a commit fails."""
 
 from orchestrator.preview.errors import NoRoom
 from orchestrator.preview.state import PreviewId, Step
@@ -39,7 +39,7 @@ class PullRequest:
         return True
 
     async def enter(self, context: WorkerContext, claim: Claim, row: Owned, pull: Pull, reason: str) -> bool:
-        """With a slot of this machine. Raises NoRoom."""
+        """Return with a slot of this machine, always True. Raises NoRoom without one."""
         await admission.enter(context, claim, row, pull.head_commit, reason)
         return True
 

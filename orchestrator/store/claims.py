@@ -1,4 +1,4 @@
-"""A claim on one preview: its lease, and by topic all that may be written under it. Whoever has one has no rival.
+"""A claim on one preview: its lease, and by topic all that may be written under it. A preview has one holder at most.
 
 The worker takes one to converge. A command that acts beside the worker takes one too (`under_claim`): the worker takes
 no such preview meanwhile and misses nothing, for what it hears stays recorded. A command that is killed loses the lease
@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.5
 
 
 class Claim(ClaimedPreview):
-    """Made by `Claims` only. Every method raises LeaseLost when another may act by now."""
+    """Made by `Claims` only. Whatever reads or writes the row raises LeaseLost when another may act by now."""
 
     def __init__(self, engine: AsyncEngine, preview: PreviewId, judging: asyncio.Lock) -> None:
         super().__init__(engine, preview)
@@ -55,7 +55,7 @@ class Claims:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._judging = asyncio.Lock()
-        """Of this process one at a time stands before the line's lock: each who does holds a connection."""
+        """One at a time of this process waits for the line's lock in Postgres: each who waits holds a connection."""
 
     async def acquire(self, preview: PreviewId) -> Claim | None:
         """Take the lease, or None while somebody holds it or nothing is to be done."""

@@ -1,6 +1,7 @@
-"""The generation of a preview: raised whenever somebody wants it looked at, by `raise_generation` and nowhere else.
+"""The generation of a preview: raised whenever somebody wants it looked at. Only `raised` says what that means.
 
-What a worker has acted upon is `settled`. Several who ask at once raise it once or twice, which is the same.
+`raise_generation` is the UPDATE; a delivery and a wanted template put the same into an upsert. What a worker has acted
+upon is `settled`, the generation that was observed. Raised once or twice is the same.
 """
 
 from collections.abc import Collection
@@ -54,19 +55,22 @@ class Generations:
         return await self._raise(preview, reset=True)
 
     async def look(self, preview: PreviewId) -> int | None:
-        """Have it looked at; its generation. None when that is to be done, or being done, anyway."""
+        """Have it looked at; its generation. None when that is done anyway, or there is no row of it."""
         return await self._raise(preview, is_idle())
 
     async def look_once_more(self, preview: PreviewId) -> int | None:
-        """The same for who acts on it: it is looked at again as soon as that is done with."""
+        """Have it looked at again by the worker that holds it, as soon as that is done; its generation."""
         return await self._raise(preview)
 
     async def clear(self, preview: PreviewId) -> int | None:
-        """The same, though nothing seems to be left to do: whatever is found of a removed preview is removed."""
+        """Have a removed preview torn down once more: something of it was found. Its generation, or None as above."""
         return await self._raise(preview, is_idle(), forced=True)
 
     async def ended(self, preview: PreviewId, container: str) -> int | None:
-        """The same, if this container is one that serves. What a worker is at, it ends itself."""
+        """Have it looked at if this container is one that serves; its generation, or None as above.
+
+        Nothing happens while a worker holds the preview: that one looks again at its own end.
+        """
         return await self._raise(preview, is_idle(), any_(previews.c.serving_containers) == container)
 
     async def look_at_all(self, repositories: Collection[int] | None) -> list[tuple[PreviewId, int]]:
@@ -80,7 +84,7 @@ class Generations:
             return [(PreviewId(row.repository, row.number), row.generation) for row in rows]
 
     async def due(self) -> list[tuple[PreviewId, int]]:
-        """Previews, with their generation, that have work and no worker: of those that were put off the first last."""
+        """Previews, with their generation, that have work and no worker: the longest due first."""
         query = select(previews.c.repository, previews.c.number, previews.c.generation).where(is_due())
         query = query.order_by(previews.c.retry_at.nulls_first(), previews.c.created_at)
         async with self._autocommit.connect() as connection:
@@ -90,7 +94,7 @@ class Generations:
     async def _raise(
         self, preview: PreviewId, *where: ColumnElement[bool], forced: bool = False, reset: bool = False
     ) -> int | None:
-        """The router reads the row anew, whatever has changed."""
+        """The news is sent even when nothing was raised: the router then reads the row anew."""
         statement = raise_generation(this(preview), *where, forced=forced, reset=reset)
         async with self._engine.begin() as connection:
             generation: int | None = await connection.scalar(statement.returning(previews.c.generation))
