@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestrator.adapters.git.context import CommitContext, context_of
+from orchestrator.adapters.git.build_context import CommitContext, context_of
 from orchestrator.adapters.git.export import below, export, whole
 from orchestrator.adapters.git.files import READ_LIMIT, commit_files
 from orchestrator.adapters.git.repository import Entry, GitFailed, Repository
