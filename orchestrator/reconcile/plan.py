@@ -1,4 +1,4 @@
-"""What exists, against what should: the plan that makes them equal, with a reason for each of its actions. Pure.
+"""Plans how what exists becomes what should, with a reason for each action, and says which things are leaks. Pure.
 
 There are two ways of acting only. To *look* is to have a preview looked at again, so that the worker makes it right
 under its lease and behind the gate; to *remove* is for what no preview owns and is surely ours. What nobody could be
@@ -231,22 +231,27 @@ def _of_preview(
         return  # nothing of ours is numbered so
     if known is None and preview.repository not in wanted.repositories:
         reason = f"it is of preview {preview}, and nothing is known here of its repository: {_PERHAPS_ANOTHERS}"
-        yield Action(do=Do.LOOK, kind=kind, name=name, preview=preview, reason=reason)
+        yield _leaked(Do.LOOK, kind, name, reason, preview)
     elif known is None and preview.is_template:
         yield _remove(kind, name, f"nobody knows of a template of repository {preview.repository}", preview)
     elif known is None:
         reason = f"it is of preview {preview}, of which nothing is known here"
-        yield Action(do=Do.LOOK, kind=kind, name=name, preview=preview, reason=reason)
+        yield _leaked(Do.LOOK, kind, name, reason, preview)
     elif not known.steady:
         return
     elif known.is_removed:
-        yield Action(do=Do.CLEAR, kind=kind, name=name, preview=preview, reason=f"preview {preview} is removed")
+        yield _leaked(Do.CLEAR, kind, name, f"preview {preview} is removed", preview)
     elif is_used and not is_used(known, name):
-        yield Action(do=Do.LOOK, kind=kind, name=name, preview=preview, reason=f"preview {preview} does not use it")
+        yield _leaked(Do.LOOK, kind, name, f"preview {preview} does not use it", preview)
 
 
 def _remove(kind: Kind, name: str, reason: str, preview: PreviewId | None = None) -> Action:
-    return Action(do=Do.REMOVE, kind=kind, name=name, preview=preview, reason=reason)
+    return _leaked(Do.REMOVE, kind, name, reason, preview)
+
+
+def _leaked(do: Do, kind: Kind, name: str, reason: str, preview: PreviewId | None) -> Action:
+    """What is done about a thing that exists and should not."""
+    return Action(do=do, kind=kind, name=name, preview=preview, reason=reason, leaked=True)
 
 
 # Databases, and what lies on disk

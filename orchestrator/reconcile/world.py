@@ -54,7 +54,7 @@ class Action:
     preview: PreviewId | None
     """Whose it is, if anything says so."""
     reason: str
-    leaked: bool = True
+    leaked: bool
     """Whether it is about a thing that exists and should not."""
     id: str = ""
     """The Engine's, where it gives one: a container's or network's name may be another's by the time of the action."""

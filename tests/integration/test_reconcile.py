@@ -668,7 +668,9 @@ async def test_a_checkout_goes_though_its_repository_had_a_template(world: World
     async with world._database.begin() as connection:
         values = {"repository": 812, "number": 0, "repository_name": "acme/shop", "host": "x.example.com"}
         await connection.execute(insert(previews).values(**values, state=State.REMOVED, settled=1))
-    action = Action(do=Do.REMOVE, kind=Kind.CHECKOUT, name="812-0", preview=PreviewId(812, 0), reason="empty")
+    action = Action(
+        do=Do.REMOVE, kind=Kind.CHECKOUT, name="812-0", preview=PreviewId(812, 0), reason="empty", leaked=True
+    )
     await apply(reach_of(world.context), [action])
     assert world.effects[-1] == ("forget", "0")
 
