@@ -1,6 +1,7 @@
-"""The brain: what is wanted, what is known, what follows; never a process.
+"""The brain: what is wanted, what is known, what follows; the worker and the web process are built on it.
 
-In the order of the floors: each folder uses those above its line, and none below it.
+Lowest first: a folder imports only folders listed before it; `store` and `reporting`, `reconcile` and `adapters` do not
+import each other.
 
 preview    What a preview is: its id and its states, who may run it, its names, its errors, what is known of it.
 runtime    What every process stands on: settings, log, fence, concurrency, queue, data directory, health.
@@ -9,7 +10,7 @@ compose    The Compose language: from files to a tree, judged, to a stack, to th
 databases  A preview's Postgres database: what it begins as, when it is made anew, its limits.
 admission  Who may begin now, and what the others wait for.
 ports      What the worker needs of the outside, as Protocols, where a real thing and a fake both exist.
-store      All that previewd itself keeps: the tables, every write under its lease, every read.
+store      All that previewd itself keeps: the tables, every read, every write; who acts on a preview holds its lease.
 reporting  What people are told: the comment, the deployments, the remedies, in words that harm nobody.
 reconcile  What exists against what should: observe, plan, apply; and whether what serves is alive.
 adapters   The only code that touches the outside: the Engine, git, GitHub, Postgres, Caddy, embedded servers.

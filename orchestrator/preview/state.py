@@ -53,7 +53,7 @@ class State(StrEnum):
     FAILED = "failed"
     """A step failed; the reason says which and why. An older commit may still serve."""
     SLEEPING = "sleeping"
-    """Stopped for want of visitors; the next one wakes it."""
+    """Reserved, nothing sets it: stopped for want of visitors, until the next one wakes it."""
     REMOVING = "removing"
     """Everything that it owns is being removed."""
     REMOVED = "removed"

@@ -1,9 +1,9 @@
 """Until when a worker may act: asked by every adapter right before something leaves this process.
 
-The lease stands in Postgres, and every write there looks at its token. Nothing else can look: the Engine, the previews'
-databases and the disk take what they are told, and a process that is frozen between its last look and the telling
-tells them minutes later. So a lease carries a fence: the moment until which it surely holds, on this machine's own
-clock. The fence of the task at hand is found through a context variable, which tasks and threads inherit.
+The lease stands in Postgres, and every write under it looks at its token. Nothing else can look: the Engine, the
+previews' databases and the disk take what they are told, and a process that is frozen between its last look and the
+telling tells them minutes later. So a lease carries a fence: the moment until which it surely holds, on this machine's
+own clock. The fence of the task at hand is found through a context variable, which tasks and threads inherit.
 """
 
 import time

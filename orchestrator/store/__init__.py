@@ -1,1 +1,1 @@
-"""All that previewd itself keeps: the tables, every write under its lease, every read."""
+"""All that previewd itself keeps: the tables, every read, every write; who acts on a preview holds its lease."""

@@ -30,7 +30,7 @@ _TERM = timedelta(seconds=LEASE_SECONDS)
 
 
 class Lease:
-    """Held until it is released, or not renewed in time. Everything that is written of a preview goes through it."""
+    """Held until it is released, or not renewed in time. All that its holder writes of the preview goes through it."""
 
     def __init__(self, engine: AsyncEngine, preview: PreviewId) -> None:
         self.preview = preview

@@ -1,4 +1,4 @@
-"""How a container ended, and what it printed last."""
+"""Containers that fail while they come up: what they printed last, and whether their end was their own doing."""
 
 from orchestrator.ports.engine import ContainerStatus
 from orchestrator.preview.errors import TemporaryError

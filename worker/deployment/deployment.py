@@ -1,6 +1,7 @@
-"""One attempt to bring one commit up: what the steps share. Steps hand nothing to each other.
+"""One attempt to bring one commit up: what the steps share.
 
-What a step needs it derives again from the commit and from names, so a run that was killed resumes at any step.
+What one step keeps here the next could derive again, from the commit, from names and from the preview's row: after a
+kill the steps run again from the first, and find what is done.
 """
 
 import asyncio

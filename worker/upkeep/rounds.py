@@ -1,7 +1,8 @@
-"""Makes the world and our rows agree: at the start, regularly, and when the Engine says that something ended.
+"""Makes the world and our rows agree: every 30 s, and whenever we begin to listen to the Engine.
 
 A round looks at everything there is, plans, and acts; `orchestrator.reconcile` has the rules. Each worker makes rounds
-of its own. The forge is asked more seldom, by one of them.
+of its own; after its start, the forge's open pull requests are listed more seldom, by one of them. An event of the
+Engine makes no round: it raises the generation of one preview (`heard`).
 """
 
 import asyncio
