@@ -1,4 +1,4 @@
-"""What serves, held against the Engine before it is believed, and what is done when it has failed.
+"""Checks that the containers which serve are alive, and what is done when they are not.
 
 A container's address may be another's as soon as it has ended, so the route is hidden first. The commit that is
 wanted is then brought up again by the usual steps (`converge`); an older one, which may go on serving while the newest
