@@ -77,11 +77,11 @@ READS = frozenset(
 
 def is_record(call: str) -> bool:
     """Whether the call writes down what was done."""
-    return hand_of(call) == "store" and call.partition(".")[2] not in READS
+    return port_of(call) == "store" and call.partition(".")[2] not in READS
 
 
-def hand_of(call: str) -> str:
-    """Which hand a call is of: `engine.start` and the stage `engine: tag` are both of `engine`."""
+def port_of(call: str) -> str:
+    """Which port a call is of: `engine.start` and the stage `engine: tag` are both of `engine`."""
     return re.split(r"[.:]", call, maxsplit=1)[0]
 
 
@@ -141,11 +141,11 @@ RECEIVING = ("R1 read body", "R2 verify", "R3 record", "R4 respond", "R5 wake")
 """A delivery comes in: through `tests.support.web_door`."""
 
 FAILING = {Mode.FLUSHALL: "queue", Mode.REDIS_DOWN: "queue", Mode.ENGINE: "engine", Mode.GITHUB: "forge"}
-"""The hand whose next calls fail, and nothing else happens: all that counts is which call is the first of them."""
+"""The port whose next calls fail, and nothing else happens: all that counts is which call is the first of them."""
 
 
 def what_fails(trace: Sequence[str], place: Place, fault: Fault) -> tuple[int, bool] | None:
-    """How many calls of the hand go well, of a worker whose calls are these, and whether the next takes effect.
+    """How many calls of the port go well, of a worker whose calls are these, and whether the next takes effect.
 
     Two faults of one mode for which this is the same are one case: no worker, and nobody else, can tell them apart but
     for what runs side by side. None when the place is not reached.
@@ -156,14 +156,14 @@ def what_fails(trace: Sequence[str], place: Place, fault: Fault) -> tuple[int, b
     struck, takes_effect = at[place.nth - 1], False
     match fault.moment:
         case Moment.UNRECORDED:
-            takes_effect = hand_of(trace[struck]) == FAILING[fault.mode]
+            takes_effect = port_of(trace[struck]) == FAILING[fault.mode]
             struck += not takes_effect
         case Moment.AFTER:
             records = (number for number, call in enumerate(trace) if number >= struck and is_record(call))
             struck = next(records, len(trace)) + 1
         case Moment.BEFORE:
             pass
-    return sum(hand_of(call) == FAILING[fault.mode] for call in trace[:struck]), takes_effect
+    return sum(port_of(call) == FAILING[fault.mode] for call in trace[:struck]), takes_effect
 
 
 MOMENTS_AND_MODES = tuple((moment, mode) for mode in Mode for moment in Moment)

@@ -92,7 +92,7 @@ class _Databases:
 
 
 class Launcher:
-    """The worker's hands, and as many previews as a test opens."""
+    """The worker's context, and as many previews as a test opens."""
 
     def __init__(self, database: AsyncEngine, data_dir: Path, instance: str, **settings: Any) -> None:
         self.engine = DockerEngine(ENGINE_URL)

@@ -1,6 +1,6 @@
 """A worker that something happens to, at one chosen call: everything that it does passes through here.
 
-Its hands are wrapped, so nothing has to be compiled into the product. A process that was killed has no hands any more:
+Its ports are wrapped, so nothing has to be compiled into the product. For a process that was killed there are none:
 each further call raises Killed, which nothing catches, so its `finally` blocks change nothing in the world. One that is
 frozen has none until it is thawed.
 """
@@ -24,7 +24,7 @@ from orchestrator.store.claims import Claim
 from orchestrator.store.queries import Queries
 from orchestrator.store.reports import ReportClaim
 from orchestrator.store.store import Store
-from tests.support.faults import ANY_CALL, Fault, Mode, Moment, Place, hand_of, is_record
+from tests.support.faults import ANY_CALL, Fault, Mode, Moment, Place, is_record, port_of
 from tests.support.intercept import intercept
 from tests.support.scene import MOST_ROUNDS, Crew, Redis, work
 from tests.support.world import World
@@ -35,7 +35,7 @@ from worker.jobs.kinds import most
 T = TypeVar("T")
 
 FENCED = frozenset({"engine", "databases", "sources", "forge"})
-"""Hands whose every call asks the fence at the last moment, as the real ones do."""
+"""Ports whose every call asks the fence at the last moment, as the real ones do."""
 
 FORGE_FAILURES = 3
 """So many calls in a row fail while GitHub asks us to wait."""
@@ -112,7 +112,7 @@ class Mortal:
         if self._is_recorded or (here and self.fault.moment is Moment.BEFORE):
             await self._strike(call)
         self._fail_as_told(call)
-        if hand_of(call) in FENCED:
+        if port_of(call) in FENCED:
             fence.require()
         answer = await act()
         if isinstance(answer, Claim | ReportClaim):
@@ -148,7 +148,7 @@ class Mortal:
         """What the fault does, and what it does to this very call."""
         self.struck, self._is_recorded = True, False
         await self._strike_worker()
-        await self._strike_dependency(hand_of(call))
+        await self._strike_dependency(port_of(call))
         self._fail_as_told(call)
 
     async def _strike_worker(self) -> None:
@@ -169,7 +169,7 @@ class Mortal:
             case _:
                 pass
 
-    async def _strike_dependency(self, hand: str) -> None:
+    async def _strike_dependency(self, port: str) -> None:
         match self.fault.mode:
             case Mode.FLUSHALL:
                 self._redis.woken.clear()
@@ -177,10 +177,10 @@ class Mortal:
                 self._redis.woken.clear()
                 self._redis.is_down = True
             case Mode.POSTGRES:
-                await self._restart_postgres(hand)
+                await self._restart_postgres(port)
             case Mode.DOCKERD:
                 self._world.engine.restart()
-                self._failing["engine"] += hand == "engine"
+                self._failing["engine"] += port == "engine"
             case Mode.ENGINE:
                 self._failing["engine"] += 1
             case Mode.GITHUB:
@@ -190,19 +190,19 @@ class Mortal:
 
     def _fail_as_told(self, call: str) -> None:
         """A dependency that was struck fails the call that is under way, or else the next ones."""
-        hand = hand_of(call)
-        if self._failing[hand] <= 0:
+        port = port_of(call)
+        if self._failing[port] <= 0:
             return
-        self._failing[hand] -= 1
-        if hand == "forge":
+        self._failing[port] -= 1
+        if port == "forge":
             raise ForgeUnavailable("GitHub answers 502", retry_after=0)
         if self.fault.mode is Mode.DOCKERD:
             raise Unavailable("the Docker Engine does not answer", retry_after=0)
         raise TemporaryError("the Docker Engine answers 500")
 
-    async def _restart_postgres(self, hand: str) -> None:
+    async def _restart_postgres(self, port: str) -> None:
         await restart_postgres(self._database)
-        if hand == "store":
+        if port == "store":
             raise DBAPIError(
                 "", None, ConnectionResetError("the server ended the session"), connection_invalidated=True
             )
@@ -219,13 +219,13 @@ class Mortal:
 
         return replace(
             context,
-            store=cast("Any", _Hand(self, "store", Store.of(database))),
-            queries=cast("Any", _Hand(self, "queries", Queries(database))),
-            queue=cast("Any", _Hand(self, "queue", context.queue)),
-            engine=cast("Any", _Hand(self, "engine", world.engine.client(engine_stage))),
-            databases=cast("Any", _Hand(self, "databases", world.databases.client(databases_stage))),
-            forge=cast("Any", _Hand(self, "forge", context.forge)),
-            sources=cast("Any", _Hand(self, "sources", context.sources)),
+            store=cast("Any", _Port(self, "store", Store.of(database))),
+            queries=cast("Any", _Port(self, "queries", Queries(database))),
+            queue=cast("Any", _Port(self, "queue", context.queue)),
+            engine=cast("Any", _Port(self, "engine", world.engine.client(engine_stage))),
+            databases=cast("Any", _Port(self, "databases", world.databases.client(databases_stage))),
+            forge=cast("Any", _Port(self, "forge", context.forge)),
+            sources=cast("Any", _Port(self, "sources", context.sources)),
             proxy=httpx.AsyncClient(transport=httpx.MockTransport(ask), base_url="http://proxy"),
             build_slots=BuildSlots(4),
             tasks=Crew(most(context.settings)),
@@ -246,8 +246,8 @@ def _later() -> float:
     return fence.now() + 2 * LEASE_SECONDS
 
 
-class _Hand:
-    """One of a worker's hands: each of its calls passes the worker first."""
+class _Port:
+    """One of a worker's ports: each of its calls passes the worker first."""
 
     def __init__(self, mortal: Mortal, name: str, target: object) -> None:
         self._mortal = mortal
@@ -259,7 +259,7 @@ class _Hand:
         if inspect.iscoroutinefunction(found):
             found = self._passing(f"{self._name}.{name}", found)
         elif self._name == "store" and not callable(found):
-            found = _Hand(self._mortal, f"store.{name}", found)
+            found = _Port(self._mortal, f"store.{name}", found)
         setattr(self, name, found)
         return found
 

@@ -1,4 +1,4 @@
-"""What the templates show, made from what the views read: words, colours, bars. Pure; time is passed in."""
+"""What the templates show, made from what is read of the store: words, colours, bars. Pure; time is passed in."""
 
 import re
 from collections.abc import Iterable
