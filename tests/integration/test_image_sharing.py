@@ -386,7 +386,7 @@ async def test_only_so_many_builds_run_at_once_and_who_waits_is_told(world: Worl
             running -= 1
 
     world.engine.before = before
-    object.__setattr__(world.context, "turns", BuildSlots(1))
+    object.__setattr__(world.context, "build_slots", BuildSlots(1))
     builds = (f"s{n}: {{build: {{context: ., args: {{N: '{n}'}}}}, expose: [8000]}}" for n in range(3))
     world.files["compose.yaml"] = f"services: {{{', '.join(builds)}}}\nx-preview: {{service: s0}}".encode()
     assert (await push(world, FIRST)).state is State.READY

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from ipaddress import ip_network
 from pathlib import Path
 
 import httpx
@@ -68,7 +69,7 @@ def stack() -> Iterator[Stack]:
 
 def _environment(images: dict[str, str], data: Path, image: str) -> dict[str, str]:
     with engine() as api:
-        bridge = api.inspect_network("bridge")
+        [pool] = api.inspect_network("bridge")["IPAM"]["Config"]
     return {
         "PREVIEWD_DOMAIN": "previews.example.net",
         "PREVIEWD_PUBLIC_URL": f"http://{DASHBOARD}",
@@ -82,7 +83,7 @@ def _environment(images: dict[str, str], data: Path, image: str) -> dict[str, st
         "POSTGRES_PASSWORD": secrets.token_hex(16),
         "PREVIEWS_POSTGRES_PASSWORD": secrets.token_hex(16),
         "REDIS_PASSWORD": secrets.token_hex(16),
-        "PREVIEWD_GATEWAY": bridge["IPAM"]["Config"][0]["Gateway"],
+        "PREVIEWD_GATEWAY": pool.get("Gateway") or str(ip_network(pool["Subnet"])[1]),
         "PREVIEWD_DATA_DIR": str(data),
         "DOCKER_SOCKET": engine_url().removeprefix("unix://"),
         "BASE_IMAGE": BASE_IMAGE,

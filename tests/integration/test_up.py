@@ -20,7 +20,7 @@ import asyncio, json, os, sys
 from pathlib import Path
 from orchestrator.adapters.caddy import Ingress
 from orchestrator.cli.up import Plan, up
-from orchestrator.errors import PreviewdError
+from orchestrator.preview.errors import PreviewdError
 
 home, ports, web = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
 plan = Plan(

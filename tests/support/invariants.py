@@ -202,7 +202,9 @@ def _comment(seen: _Seen) -> Iterator[str]:
     if not right:
         yield f"I5 {name}: it is {row.state} at {head[:7]}, and the comment says {said[:300]!r}"
     status = seen.world.statuses.get(head)
-    if row.state is State.READY and (status is None or status[0] != "success"):
+    # GitHub keeps one status for a commit: of two pull requests at one commit the last that was told of stands.
+    is_anothers = status is not None and row.host not in status[2]
+    if row.state is State.READY and not is_anothers and (status is None or status[0] != "success"):
         yield f"I5 {name}: it is ready, and its commit's status is {status}"
 
 

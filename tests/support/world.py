@@ -112,8 +112,8 @@ class World:
         """By pull request: what each comment says, by its id."""
         self.environments: dict[int, ForgeDeployment] = {}
         """What each deployment says, by its id."""
-        self.statuses: dict[str, tuple[str, str]] = {}
-        """By commit: the newest status, and its description."""
+        self.statuses: dict[str, tuple[str, str, str]] = {}
+        """By commit: the newest status, its description, and the address of the preview that it is about."""
         self.fetched: dict[int, str] = {}
         """The commits that are kept on this machine, by pull request."""
         self.files = tiny(compose=COMPOSE)
@@ -299,7 +299,7 @@ class FakeForge:
 
     async def put_status(self, repository: int, commit: str, state: str, description: str, url: str) -> None:  # noqa: ARG002
         self._require_answer()
-        self._world.statuses[commit] = (state, description)
+        self._world.statuses[commit] = (state, description, url)
 
     async def put_deployment(self, repository: int, deployment: ForgeDeployment, known: int | None) -> int | None:  # noqa: ARG002
         self._require_answer()

@@ -11,7 +11,7 @@ async def nothing(_: str) -> None:
 
 class Builds:
     def __init__(self, most: int) -> None:
-        self.turns = BuildSlots(most)
+        self.slots = BuildSlots(most)
         self.order: list[str] = []
         self.ends = asyncio.Semaphore(0)
 
@@ -19,7 +19,7 @@ class Builds:
         return asyncio.create_task(self._build(repository, name))
 
     async def _build(self, repository: int, name: str) -> None:
-        async with self.turns.build(repository, nothing):
+        async with self.slots.build(repository, nothing):
             self.order.append(name)
             await self.ends.acquire()
 
