@@ -11,6 +11,7 @@ from tests.bench.acknowledge import acknowledge
 from tests.bench.builds import builds
 from tests.bench.databases import databases
 from tests.bench.figures import PAIRS, Figure
+from tests.bench.memory import memory
 from tests.bench.previews import previews
 from tests.bench.stacks import stacks
 from tests.support.installation import ROOT
@@ -22,6 +23,7 @@ GROUPS: Mapping[str, tuple[str, Callable[[], Awaitable[list[Figure]]]]] = {
     "builds": (f"{PAIRS} pairs of pushes that build and pushes that do not", builds),
     "webhooks": ("acknowledging webhooks against a bare route", acknowledge),
     "databases": ("databases from templates, against copied files and dumps", databases),
+    "memory": ("memory of web and worker, and their CPU when idle", memory),
     "stacks": ("stacks of 1, 2, 5 and 12 services, and reading a long file", stacks),
 }
 """What is said before each, and what measures it."""

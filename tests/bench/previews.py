@@ -1,11 +1,9 @@
-"""How fast a pull request is live and gone, and how much memory previewd needs: against Compose, in turn."""
+"""How fast a pull request is live and gone: against Compose, in turn."""
 
 import asyncio
 import tempfile
 import time
 from pathlib import Path
-
-import psutil
 
 from tests.bench.compose_peer import ComposePeer
 from tests.bench.figures import PAIRS, Figure
@@ -30,11 +28,9 @@ async def previews() -> list[Figure]:
                     gone.append((ours[1], theirs[1]))
             finally:
                 peer.clean()
-            memory = _memory(previewd)
     return [
         Figure.of_pairs("webhook → live", live[1:], "git fetch + compose up -d --build --wait", "≤ 0.5 ×"),
         Figure.of_pairs("close → gone", gone[1:], "compose down -v -t 0", "≤ 1.0 ×"),
-        memory,
     ]
 
 
@@ -74,13 +70,3 @@ async def _gone(forge: Forge, previewd: Installation, pull: PullRequest) -> floa
     await previewd.deliver()
     await previewd.reaches("removed", pull.number)
     return time.monotonic() - began
-
-
-def _memory(previewd: Installation) -> Figure:
-    """Resident memory of web and worker after the work above, when they have nothing to do."""
-    assert previewd.process is not None
-    children = psutil.Process(previewd.process.pid).children(recursive=True)
-    ours = [child for child in children if child.cmdline()[-1:] in (["webhooks"], ["worker"])]
-    assert len(ours) == len({"webhooks", "worker"}), [child.cmdline() for child in ours]
-    resident = sum(child.memory_info().rss for child in ours) / 2**20
-    return Figure(name="memory of web + worker", unit="MiB", ours=(resident,), aim="≤ 160 MiB")
