@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
-import uvicorn
 import uvloop
+from uvicorn.config import Config
+from uvicorn.server import Server as UvicornServer
 
 from orchestrator.preview.errors import ConfigurationError, OperatorError, PreviewdError
 from orchestrator.runtime import log
@@ -27,7 +28,7 @@ BACKLOG = 1024
 logger = structlog.get_logger()
 
 
-class Server(uvicorn.Server):
+class Server(UvicornServer):
     """Leaves the signals to `serve`, which has two of these to end."""
 
     @contextmanager
@@ -64,7 +65,7 @@ def main() -> int:
 
 
 def _server(app: Any, *, lifespan: bool) -> Server:
-    config = uvicorn.Config(
+    config = Config(
         app,
         http="httptools",
         ws="none",

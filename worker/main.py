@@ -6,6 +6,7 @@ The worker needs Postgres to know what to do. Whatever else is away, Redis too, 
 import asyncio
 import contextlib
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator
 
@@ -101,7 +102,9 @@ async def open_context(settings: Settings) -> AsyncIterator[WorkerContext]:
     forge_client = open_client(settings.github_api_url)
     engine = DockerEngine(settings.docker_host, RegistryAuth.read(settings.registry_auth))
     queue = open_queue(settings.redis_url.get_secret_value())
-    proxy = httpx.AsyncClient(base_url=f"http://{settings.proxy_address or settings.proxy_listen}", timeout=10)
+    plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # Caddy is asked over HTTP: no certificates are loaded for it
+    address = settings.proxy_address or settings.proxy_listen
+    proxy = httpx.AsyncClient(base_url=f"http://{address}", timeout=10, verify=plain)
     try:
         await _require_database(database)
         store = Store.of(database)

@@ -29,7 +29,7 @@ class DependencyHealth:
         query = select(dependencies.c.name).where(dependencies.c.fault != "")
         async with self._engine.begin() as connection:
             before = set(await connection.scalars(query))
-            await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values).values(rows))
+            await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values), rows)
             if before != set(await connection.scalars(query)):
                 await notify(connection, "all")  # open pages show it at once
 
