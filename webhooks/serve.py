@@ -24,6 +24,8 @@ STOP_SECONDS = 3
 KEEP_ALIVE_SECONDS = 130
 """Longer than Caddy's two minutes: a connection that we close is one that it may just be about to use."""
 BACKLOG = 1024
+TICK_SECONDS = 0.5
+"""How late a server notices that it is to end, and how old the Date header is at most."""
 
 logger = structlog.get_logger()
 
@@ -34,6 +36,11 @@ class Server(UvicornServer):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Uvicorn's own wakes up ten times a second, to see whether it is to end."""
+        while not await self.on_tick(0):  # noqa: ASYNC110 - what it looks at is a plain attribute of Uvicorn's
+            await asyncio.sleep(TICK_SECONDS)
 
 
 async def serve(settings: Settings) -> None:

@@ -26,6 +26,9 @@ def _exit_code(result: object) -> int:
     return result if isinstance(result, int) else DONE
 
 
+LEAN = ("-X", "no_debug_ranges")
+"""A traceback names the line and underlines nothing in it: that would take half a MiB of each process."""
+
 app = typer.Typer(
     result_callback=_end,
     name="previewd",
@@ -177,7 +180,7 @@ def run_reconciler(
 
 def _become(module: str) -> NoReturn:
     """Go on as another program: nothing here imports the doors, and what the commands loaded does not stay."""
-    os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606 - there is no shell to start
+    os.execv(sys.executable, [sys.executable, *LEAN, "-m", module])  # noqa: S606 - there is no shell to start
 
 
 def _complain(error: PreviewdError) -> None:

@@ -17,6 +17,8 @@ from orchestrator.preview.state import PreviewId
 QUEUE = "previewd:queue"
 HEALTH_KEY = "previewd:worker"
 CONVERGE = "converge"
+WAKE_UPS = "previewd:wake-ups"
+"""A channel: a message in it has workers look into the queue at once."""
 WAKE_SECONDS = 2.0
 """How long a request is kept open for a wake-up: what it asked for is recorded already."""
 
@@ -33,6 +35,7 @@ class Queue:
         """Have a worker converge this preview. Repeating it for one generation is harmless."""
         try:
             await self._pool.enqueue_job(CONVERGE, str(preview), _job_id=f"{CONVERGE}:{preview}:{generation}")
+            await self._pool.publish(WAKE_UPS, "")
         except (RedisError, OSError, TimeoutError):
             return False
         return True

@@ -4,11 +4,15 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
 from orchestrator.preview.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 DATABASE_PASSWORD = "database password"  # noqa: S105 - a key; the space keeps it apart from variables
 """Under which a preview's secrets hold the password of its database's role."""
@@ -20,13 +24,21 @@ class Encryption:
     def __init__(self, keys: Sequence[SecretStr]) -> None:
         if not keys:
             raise ConfigurationError("PREVIEWD_SECRET_KEY is not set", "set it to a long random text, and keep it")
-        self._fernet = MultiFernet([Fernet(_derive(key)) for key in keys])
+        self._keys = tuple(keys)
+
+    @cached_property
+    def _fernet(self) -> "MultiFernet":
+        from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - 7 MiB, when the first secret is sealed
+
+        return MultiFernet([Fernet(_derive(key)) for key in self._keys])
 
     def seal(self, secrets: Mapping[str, str]) -> bytes:
         return self._fernet.encrypt(json.dumps(dict(secrets)).encode())
 
     def open(self, sealed: bytes) -> dict[str, str]:
         """Raises ConfigurationError when no key fits."""
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see `_fernet`
+
         try:
             return dict(json.loads(self._fernet.decrypt(sealed)))
         except InvalidToken:

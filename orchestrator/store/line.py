@@ -47,7 +47,7 @@ class Line:
 
     async def is_empty(self) -> bool:
         async with self._autocommit.connect() as connection:
-            return not await connection.scalar(select(exists().where(_stands_in_line())))
+            return not await connection.scalar(select(exists().where(stands_in_line())))
 
     async def read(self, pool: IPv4Network) -> LineSnapshot:
         """Who waits. `pool` is where networks are cut from."""
@@ -131,7 +131,7 @@ async def _around(connection: AsyncConnection, pool: IPv4Network, asking: Previe
 async def _read(
     connection: AsyncConnection, pool: IPv4Network, asking: PreviewId | None
 ) -> tuple[LineSnapshot, Sequence[Entry]]:
-    condition = _stands_in_line() if asking is None else or_(_stands_in_line(), this(asking))
+    condition = stands_in_line() if asking is None else or_(stands_in_line(), this(asking))
     rows = (await connection.execute(_ENTRIES.where(condition))).all()
     use = (await connection.execute(_USE, {"pool": pool})).one()
     served = (await connection.execute(_SERVED)).all() if rows else ()
@@ -166,7 +166,7 @@ def _is_called() -> ColumnElement[bool]:
     )
 
 
-def _stands_in_line() -> ColumnElement[bool]:
+def stands_in_line() -> ColumnElement[bool]:
     """What has no place waits, for a while, for something that is away: it holds up nobody, and keeps its turn."""
     return and_(_waits(), previews.c.number > 0, or_(previews.c.place.is_not(None), _is_called()))
 

@@ -60,7 +60,7 @@ class Reports:
         """
         query = (
             select(previews.c.repository, previews.c.number)
-            .where(previews.c.number > 0, _is_stale(), _may_begin())
+            .where(is_to_be_told())
             .order_by(case((previews.c.state.in_(FINAL), 0), else_=1), previews.c.updated_at)
             .limit(AT_ONCE)
         )
@@ -150,6 +150,11 @@ class Reports:
         fence.require()
         async with self._engine.connect() as connection:
             await connection.execute(update(previews).where(this(preview)).values(**values))
+
+
+def is_to_be_told() -> ColumnElement[bool]:
+    """Of a pull request, the forge knows too little, and it may be told now."""
+    return and_(previews.c.number > 0, _is_stale(), _may_begin())
 
 
 def _is_stale() -> ColumnElement[bool]:

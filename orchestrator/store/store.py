@@ -20,6 +20,7 @@ from orchestrator.store.leaks import Leaks
 from orchestrator.store.line import Line
 from orchestrator.store.reports import Reports
 from orchestrator.store.subnets import Subnets
+from orchestrator.store.sweep import Sweep
 from orchestrator.store.templates import Templates
 from orchestrator.store.usage import Usage
 
@@ -39,6 +40,7 @@ class Store:
     logs: Logs
     reports: Reports
     subnets: Subnets
+    sweep: Sweep
     templates: Templates
     usage: Usage
 
@@ -57,6 +59,7 @@ class Store:
             logs=Logs(engine),
             reports=Reports(engine),
             subnets=Subnets(engine),
+            sweep=Sweep(engine),
             templates=Templates(engine),
             usage=Usage(engine),
         )

@@ -9,6 +9,8 @@ SWEEP_SECONDS = 1.0
 
 async def sweep(context: WorkerContext) -> None:
     """One round."""
+    if not await context.store.sweep.finds_work():
+        return
     for preview, _ in await context.store.generations.due():
         kinds.converge(context, preview)
     for preview in await context.store.reports.due():

@@ -18,6 +18,7 @@ SHOP = PreviewId(4211, 7)
 class Redis:
     def __init__(self, *, hangs: bool = False, fails: bool = False) -> None:
         self.jobs: list[tuple[str, ...]] = []
+        self.published: list[str] = []
         self._hangs, self._fails = hangs, fails
 
     async def enqueue_job(self, name: str, preview: str, *, _job_id: str) -> None:
@@ -26,6 +27,9 @@ class Redis:
         if self._fails:
             raise RedisError
         self.jobs.append((name, preview, _job_id))
+
+    async def publish(self, channel: str, _: str) -> None:
+        self.published.append(channel)
 
 
 async def woken(redis: Redis) -> list[str]:
@@ -39,6 +43,7 @@ async def test_a_worker_is_woken() -> None:
     redis = Redis()
     assert await woken(redis) == []
     assert redis.jobs == [("converge", "4211-7", "converge:4211-7:3")]
+    assert redis.published == [queue.WAKE_UPS], "behind the job: who hears it finds that"
 
 
 @pytest.mark.parametrize("redis", [Redis(hangs=True), Redis(fails=True)], ids=["hangs", "fails"])
