@@ -6,6 +6,7 @@ burst of webhooks. There is no peer: a script around Compose is not there while 
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
@@ -135,7 +136,11 @@ def _cpu_seconds(previewd: Installation) -> dict[str, float]:
 
 def _tree_seconds(root: psutil.Process) -> float:
     """Of a process, its descendants, and those of them that ended."""
-    return sum(sum(process.cpu_times()[:4]) for process in (root, *root.children(recursive=True)))
+    seconds = 0.0
+    for process in (root, *root.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it ended since: its parent counts it
+            seconds += sum(process.cpu_times()[:4])
+    return seconds
 
 
 def _parts(previewd: Installation) -> Mapping[str, list[psutil.Process]]:
