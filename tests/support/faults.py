@@ -69,7 +69,7 @@ READS = frozenset(
     {
         "deployments.times_ready", "generations.due", "known.live_repositories", "line.is_empty", "line.read", "renew",
         "reports.begin", "reports.due", "reports.has_changed", "row", "subnets.of", "subnets.taken",
-        "sweep.finds_work",        "templates.has_pulls", "usage.of",
+        "sweep.finds_work", "templates.has_pulls", "usage.of",
     }
 )  # fmt: skip
 """What the store is asked without writing anything down that a step did."""

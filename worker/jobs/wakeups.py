@@ -19,6 +19,7 @@ from worker.jobs import kinds
 PAUSE_SECONDS = 2.0
 """Between two attempts to hear."""
 POLL_SECONDS = 1.0
+"""How late a wake-up is found of which nobody heard, because Redis was restarted in between."""
 
 _CONTEXT = "context"
 _log = structlog.get_logger()
@@ -88,8 +89,10 @@ class _Listener:
             await self._worker.async_run()
         finally:
             await asyncio.gather(*self._worker.tasks.values(), return_exceptions=True)
-            await self._worker.hear_no_more()
-            await self._pool.aclose()
+            try:
+                await self._worker.hear_no_more()
+            finally:
+                await self._pool.aclose()
 
     async def _started(self, _: dict[Any, Any]) -> None:
         self.heard = True
